@@ -1,0 +1,8 @@
+//! Reads a Linux host's packet filter, judges what becomes of a new TCP connection, and edits it safely.
+//!
+//! The library knows ports and families; what listens on them is its user's business.
+
+pub mod error;
+pub mod model;
+
+pub use error::{Error, ErrorKind, Result};

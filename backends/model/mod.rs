@@ -1,0 +1,4 @@
+//! Values only: port sets, the ruleset that packets meet, and what becomes of a port.
+
+pub mod ports;
+pub mod ruleset;

@@ -1,0 +1,601 @@
+//! The rules that packets meet, whoever wrote them, in the terms of `nf_tables`.
+//!
+//! A rule is a list of statements, tried in order: a statement that the packet does not satisfy ends the rule. Tests
+//! compare bytes, as the kernel does, so nothing is lost between the kernel and the evaluator.
+
+use std::net::IpAddr;
+
+/// Everything that decides what becomes of a packet: the tables, and the interfaces it can arrive on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ruleset {
+    /// The kernel's generation id when the tables were read; `None` when they did not come from the kernel.
+    pub generation: Option<u32>,
+    /// The host's interfaces, loopback included.
+    pub interfaces: Vec<Interface>,
+    /// The tables, in the kernel's order.
+    pub tables: Vec<Table>,
+}
+
+/// A network interface of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// The name, such as `eth0`.
+    pub name: String,
+    /// The kernel's index, from 1.
+    pub index: u32,
+    /// The hardware type (`ARPHRD_*`): 1 is Ethernet, 772 is loopback.
+    pub hardware_type: u16,
+    /// The interface group; 0 unless the admin set one.
+    pub group: u32,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// Whether it is the loopback interface.
+    pub loopback: bool,
+    /// Its addresses, link-local ones included.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The family of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TableFamily {
+    /// IPv4 only.
+    Ip,
+    /// IPv6 only.
+    Ip6,
+    /// IPv4 and IPv6.
+    Inet,
+    /// Packets of one device, before (ingress) or behind (egress) everything else.
+    Netdev,
+}
+
+/// Which of the kernel's two packet filters a table lives in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// `nf_tables`: nft and iptables-nft.
+    #[default]
+    Nftables,
+    /// The older `x_tables`: iptables-legacy.
+    Legacy,
+}
+
+/// A table: a name for a group of chains and sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// The family.
+    pub family: TableFamily,
+    /// The name.
+    pub name: String,
+    /// Which packet filter it lives in.
+    pub filter: Filter,
+    /// A process owns the table (flag `owner`): the kernel refuses edits by others.
+    pub owned: bool,
+    /// The table is switched off (flag `dormant`): its chains see no packet.
+    pub dormant: bool,
+    /// Its chains. Chains that the packet's path cannot reach may be listed without their rules.
+    pub chains: Vec<Chain>,
+    /// Its sets and maps.
+    pub sets: Vec<Set>,
+}
+
+/// A chain of rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// The name.
+    pub name: String,
+    /// The kernel's handle.
+    pub handle: u64,
+    /// Where packets enter, for a base chain.
+    pub base: Option<BaseChain>,
+    /// The rules in order. `None`: not read, since no packet of the path can get here.
+    pub rules: Option<Vec<Rule>>,
+}
+
+/// What makes a chain a base chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseChain {
+    /// Its type.
+    pub kind: ChainKind,
+    /// The hook where packets enter it.
+    pub hook: Hook,
+    /// Lower priorities come first.
+    pub priority: i32,
+    /// What becomes of packets that no rule decides.
+    pub policy: Policy,
+    /// The devices of a netdev or ingress chain; empty elsewhere.
+    pub devices: Vec<String>,
+}
+
+/// The type of a base chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChainKind {
+    /// `filter`.
+    Filter,
+    /// `nat`: sees only the first packet of a connection.
+    Nat,
+    /// `route`.
+    Route,
+}
+
+/// Where a base chain is attached, in the order a packet meets them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hook {
+    /// A device's ingress.
+    Ingress,
+    /// Before routing.
+    Prerouting,
+    /// To a local process.
+    Input,
+    /// Through the host.
+    Forward,
+    /// From a local process.
+    Output,
+    /// After routing.
+    Postrouting,
+    /// A device's egress.
+    Egress,
+}
+
+/// The policy of a base chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// Undecided packets go on.
+    Accept,
+    /// Undecided packets are dropped.
+    Drop,
+}
+
+/// A rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// The kernel's handle; 0 for a rule that is not in the kernel yet.
+    pub handle: u64,
+    /// The comment, from the rule's user data or an xt `comment` match.
+    pub comment: Option<String>,
+    /// What the rule does, in order.
+    pub statements: Vec<Statement>,
+}
+
+/// One step of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// The rule goes on only if the value passes the test.
+    Match {
+        /// What is tested.
+        value: Value,
+        /// The test.
+        test: Test,
+    },
+    /// The rule goes on only if the value is in the set, or, negated, is not.
+    Lookup {
+        /// What is looked up.
+        value: Value,
+        /// The set's name, in the rule's table.
+        set: String,
+        /// `!= @set`.
+        negated: bool,
+    },
+    /// The verdict that the map has for the value; without one the rule ends (`NFT_BREAK`).
+    VerdictMap {
+        /// What is looked up.
+        value: Value,
+        /// The map's name, in the rule's table.
+        map: String,
+    },
+    /// An unconditional verdict.
+    Verdict(Verdict),
+    /// The rule goes on or not, by something that is not known beforehand.
+    Condition {
+        /// Why it is not known.
+        uncertainty: Uncertainty,
+        /// The condition in nft's or iptables' words, such as `limit rate 25/second`.
+        text: String,
+    },
+    /// The packet's or the connection's mark is set.
+    SetMark {
+        /// Which mark.
+        mark: Mark,
+        /// The new value in the host's byte order; `None` when it is computed.
+        value: Option<u32>,
+    },
+    /// The packet leaves connection tracking (`notrack`).
+    Notrack,
+    /// Address translation. Ends the base chain, as an accept does.
+    Nat(Nat),
+    /// The packet is handed to a listening transparent proxy; without one the rule ends.
+    Tproxy {
+        /// In nft's words.
+        text: String,
+    },
+    /// Header bytes are rewritten in place, without connection tracking.
+    Rewrite {
+        /// Which header.
+        base: PayloadBase,
+        /// The first byte written.
+        offset: u32,
+        /// How many bytes.
+        length: u32,
+        /// In nft's words where they are known.
+        text: String,
+    },
+    /// Something that never decides what becomes of the packet: counter, log, `set dscp` and the like.
+    Neutral {
+        /// In nft's words.
+        text: String,
+    },
+    /// Something the decoder does not know. Whatever it might decide is unknown.
+    NotDecoded {
+        /// The kernel's name of the expression, match or target.
+        name: String,
+    },
+}
+
+/// Why a condition cannot be decided beforehand; in ascending weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Uncertainty {
+    /// It depends on the remote address or its history: a ban, or an exception.
+    Source,
+    /// It depends on the rate or number of connections.
+    Rate,
+    /// It depends on something else that differs between packets or over time.
+    Other,
+    /// The decoder does not understand it.
+    NotDecoded,
+}
+
+/// Marks that rules can set and test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// The packet's mark.
+    Packet,
+    /// The connection's mark.
+    Connection,
+}
+
+/// What a rule or a verdict map decides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Leave this base chain, accepted.
+    Accept,
+    /// Gone.
+    Drop,
+    /// Gone, and the sender is told; how, in nft's words (`icmp host-prohibited`, `tcp reset`).
+    Reject(String),
+    /// Next rule.
+    Continue,
+    /// Back to the caller; at the end of a base chain, the policy.
+    Return,
+    /// Through the chain, and back.
+    Jump(String),
+    /// Into the chain; its end returns to this chain's caller.
+    Goto(String),
+    /// A program in user space decides.
+    Queue(String),
+    /// The packet is taken out of this path (`fwd`, `synproxy`).
+    Stolen(String),
+}
+
+/// Address translation by a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nat {
+    /// What is translated.
+    pub kind: NatKind,
+    /// The new address; `None` when it stays, is computed, or (redirect) is the host's own.
+    pub address: Option<IpAddr>,
+    /// Whether a new address is set at all (possibly a computed one).
+    pub sets_address: bool,
+    /// The new ports, first and last; `None` when they stay or are computed.
+    pub ports: Option<(u16, u16)>,
+    /// Whether a new port is set at all (possibly a computed one).
+    pub sets_port: bool,
+    /// In nft's words.
+    pub text: String,
+}
+
+/// The kinds of address translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NatKind {
+    /// The destination.
+    Dnat,
+    /// The destination becomes the host itself.
+    Redirect,
+    /// The source (snat, masquerade).
+    Source,
+}
+
+/// What a test looks at: one field, or several one after the other (a concatenation).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// The fields. In a concatenation each is padded to a multiple of four bytes.
+    pub parts: Vec<Part>,
+}
+
+/// One field, and what is done to its bytes before the test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where the bytes come from.
+    pub field: Field,
+    /// How many bytes.
+    pub length: u32,
+    /// Operations in order.
+    pub operations: Vec<Operation>,
+}
+
+/// Where the bytes of a value come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// Bytes of a header, network byte order.
+    Payload {
+        /// Which header.
+        base: PayloadBase,
+        /// The first byte.
+        offset: u32,
+    },
+    /// `meta nfproto`, one byte: 2 for IPv4, 10 for IPv6.
+    NetworkFamily,
+    /// `meta l4proto`, one byte.
+    TransportProtocol,
+    /// `meta protocol`: the `EtherType`, two bytes, network byte order.
+    EtherType,
+    /// `meta length`, four bytes, host byte order.
+    PacketLength,
+    /// `meta mark` and `ct mark`, four bytes, host byte order.
+    Mark(Mark),
+    /// `meta pkttype`, one byte: 0 is host.
+    PacketType,
+    /// `iif`, four bytes, host byte order.
+    InputInterface,
+    /// `iifname`, sixteen bytes, padded with NUL.
+    InputInterfaceName,
+    /// `iiftype`, two bytes, host byte order.
+    InputInterfaceType,
+    /// `iifgroup`, four bytes, host byte order.
+    InputInterfaceGroup,
+    /// `oif`, four bytes, host byte order.
+    OutputInterface,
+    /// `oifname`, sixteen bytes, padded with NUL.
+    OutputInterfaceName,
+    /// `oiftype`, two bytes, host byte order.
+    OutputInterfaceType,
+    /// `oifgroup`, four bytes, host byte order.
+    OutputInterfaceGroup,
+    /// `ct state`, four bytes, host byte order, a bit mask: 1 invalid, 2 established, 4 related, 8 new, 64 untracked.
+    ConnectionState,
+    /// `ct status`, four bytes, host byte order, a bit mask.
+    ConnectionStatus,
+    /// `ct direction`, one byte: 0 original, 1 reply.
+    ConnectionDirection,
+    /// An address, port or protocol of the connection tracking entry.
+    Connection {
+        /// Which end.
+        key: ConnectionKey,
+        /// Of which direction: 0 original, 1 reply; `None` for the packet's own.
+        direction: Option<u8>,
+    },
+    /// `fib`: a routing lookup.
+    Fib {
+        /// Looks up the destination address; otherwise the source.
+        destination: bool,
+        /// Takes the input interface into account (`. iif`).
+        input_interface: bool,
+        /// What of the route is wanted.
+        result: FibResult,
+        /// Whether only the presence of a route is wanted (one byte, 0 or 1).
+        present: bool,
+    },
+    /// A constant.
+    Constant(Vec<u8>),
+    /// Something that is known only when the packet is there.
+    Unknown {
+        /// Why.
+        uncertainty: Uncertainty,
+        /// In nft's words, such as `meta hour`.
+        text: String,
+    },
+}
+
+/// The header that a payload field counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PayloadBase {
+    /// The link layer header.
+    Link,
+    /// The IPv4 or IPv6 header.
+    Network,
+    /// The TCP header.
+    Transport,
+    /// Behind the TCP header.
+    Inner,
+}
+
+/// The ends of a connection tracking entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectionKey {
+    /// `ct saddr`.
+    SourceAddress,
+    /// `ct daddr`.
+    DestinationAddress,
+    /// `ct proto-src`, two bytes, network byte order.
+    SourcePort,
+    /// `ct proto-dst`, two bytes, network byte order.
+    DestinationPort,
+    /// `ct protocol`, one byte.
+    TransportProtocol,
+    /// `ct l3proto`, one byte.
+    NetworkFamily,
+}
+
+/// What a `fib` lookup returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FibResult {
+    /// The interface's index, four bytes, host byte order.
+    InterfaceIndex,
+    /// The interface's name, sixteen bytes.
+    InterfaceName,
+    /// The address type (`RTN_*`), four bytes, host byte order: 2 is local.
+    AddressType,
+}
+
+/// An operation on the bytes of a field.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `(value & mask) ^ xor`, byte by byte.
+    Bitwise {
+        /// The mask.
+        mask: Vec<u8>,
+        /// The toggled bits.
+        xor: Vec<u8>,
+    },
+    /// The bytes of each `size`-byte word are reversed on a little-endian host (`hton`, `ntoh`).
+    Swap {
+        /// Bytes in a word: 2, 4 or 8.
+        size: u32,
+    },
+    /// Shifts, jhash, prandom and the like: the result is not known.
+    Computed,
+}
+
+/// A test of a value's bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Test {
+    /// Compared as `memcmp` does, over the length of `data`, which may be shorter than the value (`eth*`).
+    Compare {
+        /// How.
+        operator: Operator,
+        /// With what.
+        data: Vec<u8>,
+    },
+    /// `first <= value <= last` as `memcmp` does.
+    Range {
+        /// `!= first-last`.
+        negated: bool,
+        /// The first.
+        first: Vec<u8>,
+        /// The last.
+        last: Vec<u8>,
+    },
+}
+
+/// Comparison operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the operators")]
+pub enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// A set or map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// The name; anonymous sets have one too (`__set0`).
+    pub name: String,
+    /// It belongs to one rule and cannot change.
+    pub anonymous: bool,
+    /// It is a map to verdicts.
+    pub verdict_map: bool,
+    /// The lengths of the key's fields in bytes, unpadded; one entry unless it is a concatenation of intervals.
+    pub key_fields: Vec<u32>,
+    /// What is in it.
+    pub elements: Elements,
+}
+
+/// The elements of a set, as far as they were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elements {
+    /// All of them.
+    Read(Vec<Element>),
+    /// Not read: too many for what they could tell, or no rule of the path asks.
+    NotRead,
+}
+
+/// An element of a set or map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// Which values it stands for.
+    pub key: ElementKey,
+    /// What a verdict map decides for them.
+    pub verdict: Option<Verdict>,
+    /// The element carries a condition of its own (a limit, a quota), or expires.
+    pub uncertainty: Option<Uncertainty>,
+}
+
+/// The values that an element stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ElementKey {
+    /// One value.
+    Single(Vec<u8>),
+    /// From the first to the last, both included; in a concatenation each field for itself.
+    Range(Vec<u8>, Vec<u8>),
+    /// Everything that no other element stands for (`*`).
+    CatchAll,
+}
+
+impl Ruleset {
+    /// The table of that family and name.
+    pub fn table(&self, family: TableFamily, name: &str) -> Option<&Table> {
+        self.tables
+            .iter()
+            .find(|table| table.family == family && table.name == name)
+    }
+}
+
+impl Table {
+    /// The chain of that name.
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+
+    /// The set or map of that name.
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        self.sets.iter().find(|set| set.name == name)
+    }
+}
+
+impl Chain {
+    /// The rules; none where they were not read.
+    pub fn rules(&self) -> &[Rule] {
+        self.rules.as_deref().unwrap_or_default()
+    }
+}
+
+impl TableFamily {
+    /// nft's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Ip6 => "ip6",
+            Self::Inet => "inet",
+            Self::Netdev => "netdev",
+        }
+    }
+}
+
+impl Hook {
+    /// nft's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Prerouting => "prerouting",
+            Self::Input => "input",
+            Self::Forward => "forward",
+            Self::Output => "output",
+            Self::Postrouting => "postrouting",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+impl Value {
+    /// A value of one unchanged field.
+    pub fn field(field: Field, length: u32) -> Self {
+        Self {
+            parts: vec![Part {
+                field,
+                length,
+                operations: Vec::new(),
+            }],
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Keeps a host's firewall in step with its FTP daemons' passive ports.
+
+pub mod findings;
+pub mod passive;

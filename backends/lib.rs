@@ -4,5 +4,6 @@
 
 pub mod error;
 pub mod model;
+pub mod netfilter;
 
 pub use error::{Error, ErrorKind, Result};

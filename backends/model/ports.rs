@@ -84,7 +84,9 @@ impl PortSet {
 
     /// Every port, ascending.
     pub fn ports(&self) -> impl Iterator<Item = u16> + '_ {
-        self.ranges.iter().flat_map(|range| range.first..=range.last)
+        self.ranges
+            .iter()
+            .flat_map(|range| range.first..=range.last)
     }
 
     /// Whether `port` is in the set.
@@ -123,7 +125,10 @@ impl PortSet {
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let mut ranges = Vec::new();
-        let (mut left, mut right) = (self.ranges.iter().peekable(), other.ranges.iter().peekable());
+        let (mut left, mut right) = (
+            self.ranges.iter().peekable(),
+            other.ranges.iter().peekable(),
+        );
         while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
             if let Some(both) = PortRange::new(a.first.max(b.first), a.last.min(b.last)) {
                 ranges.push(both);
@@ -181,7 +186,9 @@ impl FromIterator<PortRange> for PortSet {
 
 impl From<PortRange> for PortSet {
     fn from(range: PortRange) -> Self {
-        Self { ranges: vec![range] }
+        Self {
+            ranges: vec![range],
+        }
     }
 }
 
@@ -236,7 +243,14 @@ mod tests {
 
     /// Edges of the port space are drawn often, since that is where intervals go wrong.
     fn port() -> impl Strategy<Value = u16> {
-        prop_oneof![Just(0), Just(1), Just(65_534), Just(65_535), any::<u16>(), 0_u16..40]
+        prop_oneof![
+            Just(0),
+            Just(1),
+            Just(65_534),
+            Just(65_535),
+            any::<u16>(),
+            0_u16..40
+        ]
     }
 
     fn ranges() -> impl Strategy<Value = Vec<(u16, u16)>> {

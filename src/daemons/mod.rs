@@ -1,0 +1,1 @@
+//! The FTP daemons: which are here, and what their configuration says.

@@ -2,8 +2,10 @@
 //!
 //! The library knows ports and families; what listens on them is its user's business.
 
+pub mod backend;
 pub mod error;
 pub mod model;
 pub mod netfilter;
+pub mod proof;
 
 pub use error::{Error, ErrorKind, Result};

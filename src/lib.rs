@@ -3,3 +3,4 @@
 pub mod daemons;
 pub mod findings;
 pub mod passive;
+pub mod reconcile;

@@ -1,0 +1,1 @@
+//! What becomes of a port, and where an accept belongs: pure functions of a ruleset.

@@ -2,3 +2,4 @@
 
 pub mod ports;
 pub mod ruleset;
+pub mod text;

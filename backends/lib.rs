@@ -7,6 +7,8 @@ pub mod detect;
 pub mod error;
 pub mod model;
 pub mod netfilter;
+#[cfg(feature = "nftables")]
+pub mod nftables;
 pub mod proof;
 
 pub use error::{Error, ErrorKind, Result};

@@ -5,5 +5,7 @@
 pub mod error;
 pub mod model;
 pub mod netfilter;
+#[cfg(feature = "nftables")]
+pub mod nftables;
 
 pub use error::{Error, ErrorKind, Result};

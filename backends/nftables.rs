@@ -143,8 +143,7 @@ impl Backend for Nftables {
                 "the ruleset to edit did not come from the kernel",
             )
         })?;
-        self.socket
-            .send_batch(&batch::encode(edits, generation)?)?;
+        self.socket.send_batch(&batch::encode(edits, generation)?)?;
         let after = netfilter::read(&mut self.socket, Scope::Everything)?;
         Ok(undo(ruleset, &after, edits))
     }

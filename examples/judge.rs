@@ -9,12 +9,19 @@ use firewall::proof;
 
 #[expect(clippy::print_stdout, reason = "an example")]
 fn main() -> firewall::Result<()> {
-    let ports: PortSet = std::env::args().skip(1).filter_map(|word| range(&word)).collect();
+    let ports: PortSet = std::env::args()
+        .skip(1)
+        .filter_map(|word| range(&word))
+        .collect();
     let ruleset = netfilter::read(&mut Socket::open()?, Scope::InputPath)?;
     for family in Family::BOTH {
         let map = proof::trace(&ruleset, family, &ports);
         for (range, entry) in map.intervals() {
-            println!("{family} {range}: {} by {}", entry.reach.as_str(), entry.because);
+            println!(
+                "{family} {range}: {} by {}",
+                entry.reach.as_str(),
+                entry.because
+            );
         }
         for exception in map.exceptions {
             println!("{family}: but some sources are turned away by {exception}");

@@ -4,6 +4,7 @@
 
 pub mod backend;
 pub mod error;
+pub mod host;
 pub mod model;
 pub mod netfilter;
 pub mod proof;

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod commands;
 pub mod daemons;
 pub mod exit;
+pub mod failure;
 pub mod findings;
 pub mod passive;
 pub mod printer;

@@ -9,8 +9,9 @@ use serde::Serialize;
 use tracing::level_filters::LevelFilter;
 
 use crate::cli::{ColorChoice, Global, OutputForm};
+use crate::failure::Failure;
 use crate::findings::{Finding, Location, Severity};
-use crate::report::{ErrorReport, Failure};
+use crate::report::ErrorReport;
 
 /// Whether to colour, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

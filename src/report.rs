@@ -10,11 +10,10 @@ use std::path::PathBuf;
 use firewall::model::ports::{PortRange, PortSet};
 use serde::Serialize;
 
+use crate::failure::Failure;
 use crate::findings::{Finding, Location};
 use crate::passive::Reading;
 use crate::reconcile::{BackendOutcome, LayerOutcome};
-use crate::settings::SettingsError;
-use crate::stub::daemons::ConfigError;
 
 /// The version of the objects below.
 pub const SCHEMA: u32 = 1;
@@ -165,19 +164,6 @@ pub struct ErrorReport {
     pub schema: u32,
     /// The error.
     pub error: Failure,
-}
-
-/// An error as users see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// What went wrong.
-    pub message: String,
-    /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-    /// Where.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub location: Option<Location>,
 }
 
 impl Report {
@@ -362,27 +348,5 @@ impl From<Failure> for ErrorReport {
             schema: SCHEMA,
             error,
         }
-    }
-}
-
-impl From<&anyhow::Error> for Failure {
-    fn from(error: &anyhow::Error) -> Self {
-        let mut failure = Self {
-            message: format!("{error:#}"),
-            hint: None,
-            location: None,
-        };
-        for cause in error.chain() {
-            if let Some(error) = cause.downcast_ref::<firewall::Error>() {
-                failure.hint = error.hint().map(ToOwned::to_owned);
-            } else if let Some(error) = cause.downcast_ref::<ConfigError>() {
-                failure.hint.clone_from(&error.hint);
-                failure.location = Some(error.location.clone());
-            } else if let Some(error) = cause.downcast_ref::<SettingsError>() {
-                failure.hint.clone_from(&error.hint);
-                failure.location = Some(error.location.clone());
-            }
-        }
-        failure
     }
 }

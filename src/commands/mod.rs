@@ -8,6 +8,7 @@ pub mod status;
 pub mod sync;
 
 use firewall::backend::Desired;
+use firewall::host::lock::Lock;
 use firewall::model::ports::PortSet;
 use firewall::model::reach::Family;
 
@@ -62,6 +63,11 @@ fn reconcile(settings: &Settings, ports: PortSet, mode: Mode) -> anyhow::Result<
         ports,
         families: Family::BOTH.to_vec(),
         force: settings.force,
+    };
+    // Held until the outcome is known: two runs at once would plan on the same ruleset.
+    let _lock = match mode {
+        Mode::Check => None,
+        Mode::Sync | Mode::Remove => Some(Lock::acquire()?),
     };
     reconcile::reconcile(&mut open(settings)?, &desired, mode)
 }

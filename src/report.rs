@@ -146,15 +146,15 @@ pub struct FamilyExplanation {
 #[derive(Clone, Debug, Serialize)]
 pub struct StepReport {
     /// Which packet of the connection.
-    pub packet: String,
-    /// The hook.
-    pub hook: String,
-    /// The chain, with its table.
-    pub chain: String,
-    /// The rule or policy.
-    pub rule: String,
+    pub packet: &'static str,
+    /// The rule or policy, with its chain and hook.
+    pub place: String,
+    /// How many jumps deep.
+    pub depth: usize,
     /// What it does to the packet.
     pub effect: String,
+    /// Whether it surely does so.
+    pub sure: bool,
 }
 
 /// What is printed when a run ends in an error.

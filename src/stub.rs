@@ -137,33 +137,30 @@ pub mod reconcile {
     }
 }
 pub mod proof {
-    use firewall::model::reach::{Family, Reach};
+    use firewall::model::reach::{Family, Reach, ReachEntry};
     use firewall::model::ruleset::Ruleset;
     #[derive(Clone, Debug)]
-    pub struct Walk {
-        pub steps: Vec<Step>,
-        pub reach: Reach,
-        pub because: String,
-    }
-    #[derive(Clone, Debug)]
     pub struct Step {
-        pub packet: String,
-        pub hook: String,
-        pub chain: String,
-        pub rule: String,
-        pub effect: String,
+        pub packet: &'static str,
+        pub place: String,
+        pub depth: usize,
+        pub effect: &'static str,
+        pub sure: bool,
     }
-    pub fn walk(_: &Ruleset, _: Family, _: u16) -> Walk {
-        Walk {
-            steps: vec![Step {
-                packet: "new".into(),
-                hook: "input".into(),
-                chain: "inet filter input".into(),
-                rule: "policy drop".into(),
-                effect: "drop".into(),
+    pub fn walk(_: &Ruleset, _: Family, port: u16) -> (Option<ReachEntry>, Vec<Step>) {
+        (
+            Some(ReachEntry {
+                ports: firewall::model::ports::PortRange::single(port).into(),
+                reach: Reach::Closed,
+                because: "policy drop of chain input in table inet filter".into(),
+            }),
+            vec![Step {
+                packet: "new connection",
+                place: "policy drop of chain input in table inet filter".into(),
+                depth: 0,
+                effect: "drop",
+                sure: true,
             }],
-            reach: Reach::Closed,
-            because: "policy drop of chain input in table inet filter".into(),
-        }
+        )
     }
 }

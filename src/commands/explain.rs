@@ -1,7 +1,7 @@
 //! `pasvsync explain PORT`: who wants it, and what decides about it.
 
 use firewall::backend::Layer;
-use firewall::model::reach::Family;
+use firewall::model::reach::{Family, Reach};
 
 use crate::exit::ExitStatus;
 use crate::findings::Location;
@@ -21,22 +21,23 @@ pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<
     let discovery = super::discover(settings)?;
     let ruleset = super::open(settings)?.ruleset(Layer::Runtime)?;
     let families = Family::BOTH.map(|family| {
-        let walk = proof::walk(&ruleset, family, port);
+        let (entry, steps) = proof::walk(&ruleset, family, port);
+        let steps = steps.into_iter().map(|step| StepReport {
+            packet: step.packet,
+            place: step.place,
+            depth: step.depth,
+            effect: step.effect.to_string(),
+            sure: step.sure,
+        });
+        let (reach, because) = entry.map_or_else(
+            || (Reach::Unknown, "the walk came to no verdict".to_owned()),
+            |entry| (entry.reach, entry.because),
+        );
         FamilyExplanation {
             family: family.as_str(),
-            verdict: walk.reach.as_str(),
-            because: walk.because,
-            steps: walk
-                .steps
-                .into_iter()
-                .map(|step| StepReport {
-                    packet: step.packet,
-                    hook: step.hook,
-                    chain: step.chain,
-                    rule: step.rule,
-                    effect: step.effect,
-                })
-                .collect(),
+            verdict: reach.as_str(),
+            because,
+            steps: steps.collect(),
         }
     });
     let explanation = Explanation {

@@ -364,14 +364,13 @@ pub fn explain(explanation: &Explanation, verbose: bool, style: Style) -> String
         let _ = writeln!(text, "{}, step by step:", family(explained.family));
         let mut table = Table::default();
         for step in &explained.steps {
-            let cells = [
-                &step.packet,
-                &step.hook,
-                &step.chain,
-                &step.rule,
-                &step.effect,
-            ];
-            table.row(cells.iter().map(|text| cell(clean(text))).collect());
+            let indent = "  ".repeat(step.depth);
+            let perhaps = if step.sure { "" } else { "perhaps " };
+            table.row(vec![
+                cell(step.packet),
+                cell(format!("{indent}{}", clean(&step.place))),
+                cell(format!("{perhaps}{}", clean(&step.effect))),
+            ]);
         }
         table.render("  ", style, &mut text);
     }

@@ -1,0 +1,3 @@
+//! The program against real kernels: namespaces, rulesets and connections.
+
+mod harness;

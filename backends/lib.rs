@@ -3,6 +3,7 @@
 //! The library knows ports and families; what listens on them is its user's business.
 
 pub mod backend;
+pub mod detect;
 pub mod error;
 pub mod host;
 pub mod model;

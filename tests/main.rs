@@ -1,1 +1,10 @@
 //! Integration tests.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so and fails"
+)]
+
+mod kernel;
+mod support;

@@ -136,31 +136,3 @@ pub mod reconcile {
         })
     }
 }
-pub mod proof {
-    use firewall::model::reach::{Family, Reach, ReachEntry};
-    use firewall::model::ruleset::Ruleset;
-    #[derive(Clone, Debug)]
-    pub struct Step {
-        pub packet: &'static str,
-        pub place: String,
-        pub depth: usize,
-        pub effect: &'static str,
-        pub sure: bool,
-    }
-    pub fn walk(_: &Ruleset, _: Family, port: u16) -> (Option<ReachEntry>, Vec<Step>) {
-        (
-            Some(ReachEntry {
-                ports: firewall::model::ports::PortRange::single(port).into(),
-                reach: Reach::Closed,
-                because: "policy drop of chain input in table inet filter".into(),
-            }),
-            vec![Step {
-                packet: "new connection",
-                place: "policy drop of chain input in table inet filter".into(),
-                depth: 0,
-                effect: "drop",
-                sure: true,
-            }],
-        )
-    }
-}

@@ -2,6 +2,7 @@
 
 use firewall::backend::Layer;
 use firewall::model::reach::{Family, Reach};
+use firewall::proof;
 
 use crate::exit::ExitStatus;
 use crate::findings::Location;
@@ -11,7 +12,6 @@ use crate::report::{
     Explanation, FamilyExplanation, Report, SCHEMA, StepReport, WantedBy, control_ports, text,
 };
 use crate::settings::Settings;
-use crate::stub::proof;
 
 /// Runs the command. It succeeds whatever it finds.
 ///

@@ -38,16 +38,25 @@ fn every_command_prints_an_object_of_the_schema() {
         assert_eq!(report["changed"], false);
         assert_eq!(report["in_sync"], false);
         let passive = &report["daemons"][0]["passive"][0];
-        assert_eq!((&passive["first"], &passive["last"]), (&50000.into(), &50009.into()));
+        assert_eq!(
+            (&passive["first"], &passive["last"]),
+            (&50000.into(), &50009.into())
+        );
         let layer = &report["backends"][0]["layers"]["runtime"];
         assert_eq!(layer["reach"][0]["verdict"], "closed");
         assert_eq!(layer["edits"].as_array().unwrap().len(), 1);
     }
     if let Some(report) = object(&closed, &[&json("sync")], 0) {
-        assert_eq!((&report["changed"], &report["in_sync"]), (&true.into(), &true.into()));
+        assert_eq!(
+            (&report["changed"], &report["in_sync"]),
+            (&true.into(), &true.into())
+        );
     }
     if let Some(report) = object(&closed, &["pasvsync sync", &json("sync")], 0) {
-        assert_eq!((&report["changed"], &report["in_sync"]), (&false.into(), &true.into()));
+        assert_eq!(
+            (&report["changed"], &report["in_sync"]),
+            (&false.into(), &true.into())
+        );
     }
     if let Some(report) = object(&closed, &["pasvsync sync", &json("remove")], 0) {
         assert_eq!(report["changed"], true);
@@ -59,7 +68,11 @@ fn every_command_prints_an_object_of_the_schema() {
     object(&closed, &[&json("status")], 0);
     object(&closed, &[&json("remove")], 0);
     object(&host("Port 21\n"), &[&json("check")], 0);
-    object(&Host::new("PassivePorts 50000 50009\n"), &[&json("sync")], 0);
+    object(
+        &Host::new("PassivePorts 50000 50009\n"),
+        &[&json("sync")],
+        0,
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The README says what is true.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use clap::CommandFactory;
 use pasvsync::cli::Cli;
@@ -8,12 +9,14 @@ use pasvsync::findings::{CODES, Severity};
 
 const README: &str = include_str!("../../README.md");
 
-/// What stands between two markers.
-fn between<'text>(text: &'text str, name: &str) -> &'text str {
+/// Where the text between two markers stands.
+fn between(name: &str) -> Range<usize> {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let start = text.find(&begin).expect("the marker that begins") + begin.len();
-    let length = text[start..].find(&end).expect("the marker that ends");
-    &text[start..start + length]
+    let start = README.find(&begin).expect("the marker that begins") + begin.len();
+    let length = README[start..]
+        .find(&end)
+        .expect("the marker that ends");
+    start..start + length
 }
 
 /// Run with `UPDATE=1` to write the table anew.
@@ -30,19 +33,24 @@ fn the_table_of_findings_is_the_programs_own() {
         let meaning = meaning.replace('<', "&lt;");
         let _ = writeln!(table, "| `{code}` | {severity} | {meaning} |");
     }
-    let current = between(README, "findings");
+    let place = between("findings");
     if std::env::var_os("UPDATE").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        fs_err::write(path, README.replace(current, &table)).unwrap();
+        let mut readme = README.to_owned();
+        readme.replace_range(place, &table);
+        fs_err::write(path, readme).unwrap();
         return;
     }
-    assert_eq!(current, table, "UPDATE=1 cargo test readme");
+    assert_eq!(&README[place], table, "UPDATE=1 cargo test readme");
 }
 
 #[test]
 fn codes_are_unique_and_kebab_case() {
     let mut codes: Vec<&str> = CODES.iter().map(|(code, ..)| *code).collect();
-    let kebab = |code: &&str| code.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let kebab = |code: &&str| {
+        code.chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
     assert!(codes.iter().all(kebab));
     codes.sort_unstable();
     let before = codes.len();

@@ -42,8 +42,16 @@ fn closed() -> Host {
 fn check() {
     snapshot("check-drift", &closed(), &["pasvsync check"]);
     snapshot("check-diff", &closed(), &["pasvsync check --diff"]);
-    snapshot("check-quiet", &closed(), &["pasvsync sync", "pasvsync check -q"]);
-    snapshot("check-in-sync", &closed(), &["pasvsync sync", "pasvsync check"]);
+    snapshot(
+        "check-quiet",
+        &closed(),
+        &["pasvsync sync", "pasvsync check -q"],
+    );
+    snapshot(
+        "check-in-sync",
+        &closed(),
+        &["pasvsync sync", "pasvsync check"],
+    );
 }
 
 #[test]
@@ -73,7 +81,11 @@ fn moved_range() {
 #[test]
 fn status() {
     snapshot("status-drift", &closed(), &["pasvsync status"]);
-    snapshot("status-in-sync", &closed(), &["pasvsync sync", "pasvsync status"]);
+    snapshot(
+        "status-in-sync",
+        &closed(),
+        &["pasvsync sync", "pasvsync status"],
+    );
 }
 
 #[test]
@@ -105,18 +117,29 @@ fn configurations_that_make_no_sense() {
     snapshot("refused-check", &host, &["pasvsync check"]);
     snapshot("refused-status", &host, &["pasvsync status"]);
     let host = closed();
-    host.file("etc/pasvsync.toml", "control = true\nports = \"50000-50009\"\n");
+    host.file(
+        "etc/pasvsync.toml",
+        "control = true\nports = \"50000-50009\"\n",
+    );
     snapshot("settings-unknown-key", &host, &["pasvsync check"]);
     host.file("etc/pasvsync.toml", "control = true\n");
     snapshot("settings-control", &host, &["pasvsync sync"]);
-    snapshot("settings-flag-wins", &host, &["pasvsync sync --control=false"]);
+    snapshot(
+        "settings-flag-wins",
+        &host,
+        &["pasvsync sync --control=false"],
+    );
 }
 
 #[test]
 fn usage() {
     snapshot("usage-none", &closed(), &["pasvsync"]);
     snapshot("usage-port", &closed(), &["pasvsync explain 70000"]);
-    snapshot("usage-daemon", &closed(), &["pasvsync check --daemon-config wu-ftpd=/x"]);
+    snapshot(
+        "usage-daemon",
+        &closed(),
+        &["pasvsync check --daemon-config wu-ftpd=/x"],
+    );
     snapshot("help", &closed(), &["pasvsync -h"]);
 }
 

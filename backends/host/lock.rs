@@ -27,7 +27,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The lock, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+    /// The lock file, when it is one of ours.
+    path: Option<PathBuf>,
 }
 
 impl Lock {
@@ -39,56 +41,84 @@ impl Lock {
     pub fn acquire() -> Result<Self> {
         let namespace = fs_err::metadata(NAMESPACE)?.ino();
         match folder(Path::new(FOLDER))? {
-            Some(folder) => {
-                let path = folder.join(format!("net-{namespace}.lock"));
-                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-                Self::wait(&path, flags, PATIENCE)
-            }
-            // Root of a user namespace has no /run of its own. The namespace itself can be locked like a file; only
-            // since anybody in it can do so, the folder is better where there is one.
-            None => Self::wait(
-                Path::new(NAMESPACE),
-                OFlags::RDONLY | OFlags::CLOEXEC,
-                PATIENCE,
-            ),
+            Some(folder) => Self::file(&folder.join(format!("net-{namespace}.lock")), PATIENCE),
+            None => Self::namespace(PATIENCE),
         }
     }
 
-    fn wait(path: &Path, flags: OFlags, patience: Duration) -> Result<Self> {
-        let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| {
-            Error::new(
-                ErrorKind::Io,
-                format!("cannot open the lock file `{}`", path.display()),
-            )
-            .with_source(errno.into())
-        })?;
-        let start = Instant::now();
+    /// Locks a file, which is made for the purpose and goes away with the lock.
+    fn file(path: &Path, patience: Duration) -> Result<Self> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let deadline = Instant::now() + patience;
         loop {
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { _file: file.into() }),
-                Err(Errno::WOULDBLOCK) if start.elapsed() < patience => std::thread::sleep(PAUSE),
-                Err(Errno::INTR) => {}
-                Err(Errno::WOULDBLOCK) => {
-                    return Err(Error::new(
-                        ErrorKind::Busy,
-                        format!(
-                            "another run has held the lock `{}` for more than {} s",
-                            path.display(),
-                            patience.as_secs()
-                        ),
-                    )
-                    .with_hint(format!(
-                        "wait for it to end; `fuser -v {}` names the process",
-                        path.display()
-                    )));
-                }
-                Err(errno) => {
-                    return Err(Error::new(
-                        ErrorKind::Io,
-                        format!("cannot lock `{}`", path.display()),
-                    )
-                    .with_source(errno.into()));
-                }
+            let file = open(path, flags)?;
+            flock(&file, path, deadline, patience)?;
+            // The run before may have removed the file while this one waited for it: then this lock keeps nobody out.
+            let same = |there: std::fs::Metadata, here: std::fs::Metadata| {
+                there.dev() == here.dev() && there.ino() == here.ino()
+            };
+            let here = file.metadata()?;
+            if std::fs::symlink_metadata(path).is_ok_and(|there| same(there, here)) {
+                return Ok(Self {
+                    file,
+                    path: Some(path.to_owned()),
+                });
+            }
+        }
+    }
+
+    /// Locks the network namespace itself, which can be done like with a file. Anybody in it can do so and keep a run
+    /// waiting; that is why a folder of root's is better where there is one.
+    fn namespace(patience: Duration) -> Result<Self> {
+        let path = Path::new(NAMESPACE);
+        let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC)?;
+        flock(&file, path, Instant::now() + patience, patience)?;
+        Ok(Self { file, path: None })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While the lock is still held, so that no other run's file is removed. A file that stays is no harm.
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path);
+        }
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+fn open(path: &Path, flags: OFlags) -> Result<File> {
+    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
+    file.map(File::from).map_err(|errno| {
+        Error::new(
+            ErrorKind::Io,
+            format!("cannot open the lock file `{}`", path.display()),
+        )
+        .with_source(errno.into())
+    })
+}
+
+fn flock(file: &File, path: &Path, deadline: Instant, patience: Duration) -> Result<()> {
+    loop {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(Errno::WOULDBLOCK) => {
+                let (path, seconds) = (path.display(), patience.as_secs());
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("another run has held the lock `{path}` for more than {seconds} s"),
+                )
+                .with_hint(format!(
+                    "wait for it to end; `fuser -v {path}` names the process"
+                )));
+            }
+            Err(errno) => {
+                return Err(
+                    Error::new(ErrorKind::Io, format!("cannot lock `{}`", path.display()))
+                        .with_source(errno.into()),
+                );
             }
         }
     }
@@ -133,32 +163,47 @@ fn folder(path: &Path) -> Result<Option<PathBuf>> {
 mod tests {
     use super::*;
 
-    fn lock(path: &Path, patience: Duration) -> Result<Lock> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        Lock::wait(path, flags, patience)
-    }
-
     #[test]
     fn a_second_run_waits_and_then_says_for_what() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net-1.lock");
-        let held = lock(&path, Duration::ZERO).unwrap();
-        let error = lock(&path, Duration::from_millis(50)).unwrap_err();
+        let held = Lock::file(&path, Duration::ZERO).unwrap();
+        let error = Lock::file(&path, Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
         assert!(error.to_string().contains(&path.display().to_string()));
         drop(held);
-        lock(&path, Duration::ZERO).unwrap();
+        assert!(!path.exists());
+        Lock::file(&path, Duration::ZERO).unwrap();
+    }
+
+    /// The file goes away with each lock, and still never do two runs hold it at once.
+    #[test]
+    fn many_runs_take_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net-1.lock");
+        let inside = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let lock = Lock::file(&path, Duration::from_secs(30)).unwrap();
+                        let others = inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                        assert_eq!(others, 0);
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
     }
 
     #[test]
     fn the_namespace_itself_can_be_locked() {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let path = Path::new(NAMESPACE);
-        let held = Lock::wait(path, flags, Duration::from_secs(1)).unwrap();
-        let error = Lock::wait(path, flags, Duration::ZERO).unwrap_err();
+        let held = Lock::namespace(Duration::from_secs(1)).unwrap();
+        let error = Lock::namespace(Duration::ZERO).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
         drop(held);
-        Lock::wait(path, flags, Duration::from_secs(1)).unwrap();
+        Lock::namespace(Duration::from_secs(1)).unwrap();
     }
 
     #[test]

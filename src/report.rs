@@ -2,6 +2,7 @@
 //!
 //! The text form is made from the same objects, in [`text`].
 
+mod diff;
 pub mod text;
 
 use std::collections::BTreeMap;

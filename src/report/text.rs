@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use firewall::model::ports::{PortRange, PortSet};
 
+use super::diff::{self, Line};
 use super::{DaemonReport, Explanation, LayerReport, ReachReport, Report};
 use crate::printer::{Style, Tone, clean, place};
 
@@ -148,29 +149,20 @@ fn shared(daemon: &DaemonReport, entry: &ReachReport) -> PortSet {
 
 /// The edits: commands as typed, or as removed and added rules.
 fn edits(layer: &LayerReport, diff: bool, style: Style, text: &mut String) {
-    for edit in &layer.edits {
-        if diff {
-            text.push_str(&diff_line(&clean(edit), style));
-        } else {
+    if diff {
+        for line in diff::lines(layer.edits.iter().map(String::as_str)) {
+            let (tone, line) = match line {
+                Line::Chain(chain) => (Tone::Strong, format!("@@ {chain} @@")),
+                Line::Removed(rule) => (Tone::Bad, format!("-{rule}")),
+                Line::Added(rule) => (Tone::Good, format!("+{rule}")),
+            };
+            let _ = writeln!(text, "{}", style.paint(tone, &clean(&line)));
+        }
+    } else {
+        for edit in &layer.edits {
             let _ = writeln!(text, "  {}", clean(edit));
         }
     }
-}
-
-/// An `nft` command as a line of a diff: what goes with `-`, what comes with `+`.
-fn diff_line(edit: &str, style: Style) -> String {
-    let removes = edit.starts_with("nft delete ");
-    let (sign, tone) = if removes {
-        ('-', Tone::Bad)
-    } else {
-        ('+', Tone::Good)
-    };
-    let rule = edit.strip_prefix("nft ").unwrap_or(edit);
-    let rule = ["delete rule ", "insert rule ", "add rule "]
-        .iter()
-        .find_map(|verb| rule.strip_prefix(verb))
-        .unwrap_or(rule);
-    format!("{}\n", style.paint(tone, &format!("{sign}{rule}")))
 }
 
 fn count(number: usize, noun: &str) -> String {

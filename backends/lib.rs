@@ -8,6 +8,8 @@ pub mod error;
 pub mod host;
 pub mod model;
 pub mod netfilter;
+#[cfg(feature = "nftables")]
+pub mod nftables;
 pub mod proof;
 
 pub use error::{Error, ErrorKind, Result};

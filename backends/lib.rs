@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod detect;
 pub mod error;
+pub mod host;
 pub mod model;
 pub mod netfilter;
 #[cfg(feature = "nftables")]

@@ -1,7 +1,7 @@
 //! Real connections: listeners in the server's namespace, probes from the client's.
 //!
-//! A port counts as open only when a byte written by the server behind the accepted connection reaches the client: the
-//! first packet, the reply and the client's next packet have then all come through.
+//! A port counts as open only when what its listener writes behind the accepted connection reaches the client: the
+//! first packet, the reply and the client's next packet have then all come through, and to this very port.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,7 +21,7 @@ use super::namespace::Namespace;
 /// The number that the accepting thread knows its stop signal by; no port has it.
 const STOP: u64 = 1 << 16;
 
-/// Listeners on any number of ports, dual stack, that greet every connection with one byte.
+/// Listeners on any number of ports, dual stack, that greet every connection with their number.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     sockets: Arc<Mutex<BTreeMap<u16, TcpListener>>>,
@@ -113,7 +113,7 @@ fn accept(sockets: &Mutex<BTreeMap<u16, TcpListener>>, epoll: &OwnedFd) {
             let port = u16::try_from(number).expect("a port");
             // A failed accept or write is a connection that did not come through: the client will notice.
             if let Some((mut stream, _)) = sockets.get(&port).and_then(|it| it.accept().ok()) {
-                let _ = stream.write_all(b"+");
+                let _ = stream.write_all(&port.to_be_bytes());
             }
         }
     }
@@ -154,7 +154,7 @@ pub(crate) fn probe(targets: &[Target], limit: Duration) -> Vec<bool> {
         }
         for index in ready(&attempts, &waiting, left) {
             let attempt = std::mem::replace(&mut attempts[index], Attempt::Done(false));
-            attempts[index] = advance(attempt);
+            attempts[index] = advance(attempt, targets[index].port);
         }
     }
     attempts
@@ -205,17 +205,17 @@ fn ready(attempts: &[Attempt], waiting: &[usize], left: Duration) -> Vec<usize> 
         .collect()
 }
 
-/// One step further.
-fn advance(attempt: Attempt) -> Attempt {
+/// One step further. A greeting with another number comes from where nat has sent the connection instead.
+fn advance(attempt: Attempt, port: u16) -> Attempt {
     match attempt {
         Attempt::Connecting(socket) => match sockopt::socket_error(&socket) {
             Ok(Ok(())) => Attempt::Connected(socket),
             _ => Attempt::Done(false),
         },
         Attempt::Connected(socket) => {
-            let mut greeting = [0_u8; 1];
+            let mut greeting = [0_u8; 2];
             let received = rustix::net::recv(&socket, &mut greeting, RecvFlags::empty());
-            Attempt::Done(matches!(received, Ok((1, _))))
+            Attempt::Done(received.is_ok() && greeting == port.to_be_bytes())
         }
         done @ Attempt::Done(_) => done,
     }

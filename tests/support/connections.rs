@@ -140,9 +140,11 @@ enum Attempt {
 
 /// Tries all connections at once from the calling thread's namespace; `true` where the greeting came.
 ///
-/// Returns as soon as every attempt is decided; what is still silent after `limit` counts as closed.
-pub(crate) fn probe(targets: &[Target], limit: Duration) -> Vec<bool> {
-    let mut attempts: Vec<Attempt> = targets.iter().map(start).collect();
+/// Returns as soon as every attempt is decided; what is still silent after `limit` counts as closed. All of them leave
+/// from `source`: with a port of its own for every call, connection tracking never takes an attempt for a part of an
+/// earlier one, whose end a later ruleset has swallowed.
+pub(crate) fn probe(targets: &[Target], source: u16, limit: Duration) -> Vec<bool> {
+    let mut attempts: Vec<Attempt> = targets.iter().map(|target| start(target, source)).collect();
     let end = Instant::now() + limit;
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -164,7 +166,7 @@ pub(crate) fn probe(targets: &[Target], limit: Duration) -> Vec<bool> {
 }
 
 /// Sends the first packet.
-fn start(target: &Target) -> Attempt {
+fn start(target: &Target, source: u16) -> Attempt {
     let family = match target.from {
         IpAddr::V4(_) => AddressFamily::INET,
         IpAddr::V6(_) => AddressFamily::INET6,
@@ -172,7 +174,8 @@ fn start(target: &Target) -> Attempt {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket =
         rustix::net::socket_with(family, SocketType::STREAM, flags, None).expect("a socket");
-    rustix::net::bind(&socket, &SocketAddr::new(target.from, 0))
+    sockopt::set_socket_reuseaddr(&socket, true).expect("share the source port");
+    rustix::net::bind(&socket, &SocketAddr::new(target.from, source))
         .unwrap_or_else(|error| panic!("bind to {}: {error}", target.from));
     match rustix::net::connect(&socket, &SocketAddr::new(target.to, target.port)) {
         Ok(()) => Attempt::Connected(socket),

@@ -5,8 +5,11 @@
 pub mod backend;
 pub mod detect;
 pub mod error;
+pub mod host;
 pub mod model;
 pub mod netfilter;
+#[cfg(feature = "nftables")]
+pub mod nftables;
 pub mod proof;
 
 pub use error::{Error, ErrorKind, Result};

@@ -63,6 +63,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         Severity::Error,
         "the daemon itself would not start with this configuration",
     ),
+    (
+        "nothing-filters",
+        Severity::Info,
+        "no base chain filters connections to this host: every port is open, nothing needs to be",
+    ),
 ];
 
 impl Finding {

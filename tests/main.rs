@@ -6,5 +6,6 @@
     reason = "a test that cannot go on says so and fails"
 )]
 
+mod cli;
 mod kernel;
 mod support;

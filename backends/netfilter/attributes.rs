@@ -12,7 +12,7 @@ const NESTED: u16 = 0x8000;
 const KINDS: usize = 24;
 
 /// The attributes of a message in order, each with its kind; ends early at the first malformed one.
-pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     NlasIterator::new(bytes).map_while(|attribute| {
         let attribute = attribute.ok()?;
         let (kind, length) = (attribute.kind(), usize::from(attribute.length()));
@@ -78,7 +78,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 /// Appends an attribute, padded to four bytes.
-pub(super) fn put(buffer: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(crate) fn put(buffer: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(HEADER + value.len()).unwrap_or(u16::MAX);
     buffer.extend_from_slice(&length.to_ne_bytes());
     buffer.extend_from_slice(&kind.to_ne_bytes());
@@ -87,7 +87,7 @@ pub(super) fn put(buffer: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 /// Appends a string with its closing NUL.
-pub(super) fn put_text(buffer: &mut Vec<u8>, kind: u16, value: &str) {
+pub(crate) fn put_text(buffer: &mut Vec<u8>, kind: u16, value: &str) {
     let mut bytes = Vec::with_capacity(value.len() + 1);
     bytes.extend_from_slice(value.as_bytes());
     bytes.push(0);
@@ -95,7 +95,6 @@ pub(super) fn put_text(buffer: &mut Vec<u8>, kind: u16, value: &str) {
 }
 
 /// Appends a nest.
-#[cfg(test)]
-pub(super) fn put_nest(buffer: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(crate) fn put_nest(buffer: &mut Vec<u8>, kind: u16, value: &[u8]) {
     put(buffer, kind | NESTED, value);
 }

@@ -10,6 +10,7 @@ mod registers;
 
 use std::collections::BTreeMap;
 
+pub(super) use self::effects::nat_text;
 use self::objects::SetHeader;
 use self::registers::{Registers, operate};
 use super::attributes::{Attributes, attributes, text};
@@ -195,27 +196,24 @@ impl Body<'_> {
     }
 
     /// A lookup in a set that the rule brings along.
-    pub(super) fn lookup_made(&mut self, value: Value, set: Set, negated: bool) {
+    pub(super) fn lookup_made(&mut self, value: Value, set: Set, negated: bool) -> Statement {
         let name = set.name.clone();
         self.made.entry(name.clone()).or_insert(set);
-        self.statements.push(Statement::Lookup {
+        Statement::Lookup {
             value,
             set: name,
             negated,
-        });
+        }
     }
 
-    /// Takes the last two statements for alternatives: the rule holds with either of them. False when the rule has
-    /// alternatives already.
-    pub(super) fn either(&mut self) -> bool {
+    /// Two statements of which one is enough for the rule to go on; a rule has room for one such pair.
+    pub(super) fn either(&mut self, one: Statement, other: Statement) -> Option<()> {
         if self.alternative.is_some() {
-            return false;
+            return None;
         }
-        if let Some(statement) = self.statements.pop() {
-            let index = self.statements.len().saturating_sub(1);
-            self.alternative = Some((index, statement));
-        }
-        true
+        self.alternative = Some((self.statements.len(), other));
+        self.statements.push(one);
+        Some(())
     }
 
     /// `cmp`.

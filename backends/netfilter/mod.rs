@@ -1,6 +1,6 @@
 //! The ruleset that packets meet, whoever wrote it: read over netlink, decoded into the model.
 
-mod attributes;
+pub(crate) mod attributes;
 mod decode;
 mod interfaces;
 mod netlink;

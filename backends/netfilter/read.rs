@@ -11,8 +11,8 @@ use super::interfaces::interfaces;
 use super::netlink::{Socket, changed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ruleset::{
-    Chain, ConnectionKey, Elements, Field, Hook, PayloadBase, Rule, Ruleset, Set, Statement, Table,
-    TableFamily, Value, Verdict,
+    Chain, ConnectionKey, Elements, Field, Hook, Part, PayloadBase, Rule, Ruleset, Set, Statement,
+    Table, TableFamily, Value, Verdict,
 };
 
 // enum nf_tables_msg_types
@@ -346,7 +346,7 @@ impl Draft {
         let mut raw = Vec::new();
         let (family, request) = self.element_request(&set.name);
         socket.dump(GET_ELEMENT, family, &request, |_, message| {
-            elements(message, &mut raw)
+            elements(message, &mut raw);
         })?;
         self.put_elements(index, raw, interval);
         Ok(())
@@ -399,11 +399,9 @@ impl Draft {
 /// How much of a set is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Want {
-    /// Nothing: what is looked up is not known anyway.
-    Nothing,
     /// The start: only remote addresses are looked up.
     Start,
-    /// All: ports, protocols, interfaces, states.
+    /// All: ports, protocols, interfaces, states are looked up.
     Everything,
     /// All, since the elements lead to chains.
     Verdicts,
@@ -411,15 +409,18 @@ enum Want {
 
 /// How much of a set is wanted for looking up a value.
 fn wanted(value: &Value) -> Want {
-    let mut want = Want::Nothing;
-    for part in &value.parts {
-        match &part.field {
-            Field::Unknown { .. } => {}
-            field if is_remote_address(field, part.length) => want = Want::Start,
-            _ => return Want::Everything,
-        }
+    let unknown = |field: &Field| matches!(field, Field::Unknown { .. });
+    let remote = |part: &Part| is_remote_address(&part.field, part.length);
+    if value.parts.iter().any(remote)
+        && value
+            .parts
+            .iter()
+            .all(|part| remote(part) || unknown(&part.field))
+    {
+        Want::Start
+    } else {
+        Want::Everything
     }
-    want
 }
 
 /// Whether a field is the sender's address.
@@ -433,10 +434,6 @@ fn is_remote_address(field: &Field, length: u32) -> bool {
             base: PayloadBase::Network,
             offset,
         } => within(offset, 12, 16) || (offset == 8 && length > 1 && within(offset, 8, 24)),
-        Field::Payload {
-            base: PayloadBase::Link,
-            offset,
-        } => within(offset, 6, 12),
         Field::Connection { key, direction } => {
             key == ConnectionKey::SourceAddress && direction != Some(1)
         }

@@ -265,7 +265,7 @@ impl Generator {
             let aside = [
                 "counter",
                 "log prefix \"x \"",
-                "limit rate 5/minute log",
+                "limit rate 10000/second burst 10000 packets log",
                 "counter log",
             ];
             words.push(self.random.pick(&aside).to_owned());
@@ -521,9 +521,9 @@ impl Generator {
             "meta nfproto ipv4",
             "meta nfproto ipv6",
             "meta protocol ip",
-            "limit rate 1000/second",
-            "limit rate over 1000/second",
-            "limit rate 1/minute",
+            // Never exceeded: what happens beyond a rate is an exception, not a verdict.
+            "limit rate 10000/second burst 10000 packets",
+            "limit rate over 10000/second burst 10000 packets",
             "meta mark 0x0",
             "meta mark 0x1",
             "meta mark != 0x1",

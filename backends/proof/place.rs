@@ -228,7 +228,8 @@ fn stand_before(ruleset: &Ruleset, block: &Block, force: bool) -> Result<Spot, R
         let hint = "let them through at ingress; pasvsync does not edit there".to_owned();
         return Err(refuse("ingress-block", message, hint));
     }
-    let (spot, intent) = outward(table, spot.clone(), block.intent);
+    let (mut spot, intent) = outward(table, spot.clone(), block.intent);
+    before_logging(table, &mut spot);
     if !force && intent != Intent::CatchAll {
         let what = match intent {
             Intent::Sources => "admits only some sources",
@@ -268,6 +269,36 @@ fn outward(table: &Table, mut spot: Spot, mut intent: Intent) -> (Spot, Intent) 
         spot.rule = Some(call.rule);
     }
     (spot, intent)
+}
+
+/// The rules that log what is about to be dropped belong to the drop.
+fn before_logging(table: &Table, spot: &mut Spot) {
+    let Some(chain) = table.chains.get(spot.chain) else {
+        return;
+    };
+    let end = spot.rule.unwrap_or(chain.rules().len());
+    let before = chain.rules().iter().take(end).rev();
+    let logging = before
+        .take_while(|rule| rule.statements.iter().any(logs) && !rule.statements.iter().any(acts));
+    match logging.count() {
+        0 => {}
+        count => spot.rule = Some(end - count),
+    }
+}
+
+fn logs(statement: &Statement) -> bool {
+    matches!(statement, Statement::Neutral { text } if text.to_ascii_lowercase().contains("log"))
+}
+
+/// Whether a statement does anything to the packet or to what later rules see.
+fn acts(statement: &Statement) -> bool {
+    !matches!(
+        statement,
+        Statement::Match { .. }
+            | Statement::Lookup { .. }
+            | Statement::Condition { .. }
+            | Statement::Neutral { .. }
+    )
 }
 
 /// Whether anything but this call leads into the chain: another hook, a ban, another rule.

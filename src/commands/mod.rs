@@ -11,16 +11,15 @@ use firewall::backend::Desired;
 use firewall::host::lock::Lock;
 use firewall::model::ports::PortSet;
 use firewall::model::reach::Family;
+use firewall::nftables::Nftables;
 
 use crate::cli::{BackendChoice, Command};
 use crate::exit::ExitStatus;
 use crate::printer::Printer;
-use crate::reconcile::BackendOutcome;
+use crate::reconcile::{self, BackendOutcome, Mode};
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::stub::daemons::{self, Discovery, Request};
-use crate::stub::nftables::Nftables;
-use crate::stub::reconcile::{self, Mode};
 
 /// Runs a command.
 ///

@@ -4,9 +4,9 @@ use firewall::model::ports::PortSet;
 
 use crate::exit::ExitStatus;
 use crate::printer::Printer;
+use crate::reconcile::Mode;
 use crate::report::{Report, text};
 use crate::settings::Settings;
-use crate::stub::reconcile::Mode;
 
 /// Runs the command. The daemons are not asked: a configuration that makes no sense must not keep rules in place.
 ///

@@ -2,9 +2,9 @@
 
 use crate::exit::ExitStatus;
 use crate::printer::Printer;
+use crate::reconcile::Mode;
 use crate::report::text;
 use crate::settings::Settings;
-use crate::stub::reconcile::Mode;
 
 /// Runs the command.
 ///

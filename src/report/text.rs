@@ -278,8 +278,10 @@ pub fn status(report: &Report, style: Style) -> String {
     }
     daemons(report, style, &mut text);
     for (backend, name, layer) in report.layers() {
-        let _ = writeln!(text, "{backend}, {}:", when(name));
-        reach(report, layer, true, style, &mut text);
+        if !layer.reach.is_empty() {
+            let _ = writeln!(text, "{backend}, {}:", when(name));
+            reach(report, layer, true, style, &mut text);
+        }
     }
     let _ = if report.in_sync {
         writeln!(

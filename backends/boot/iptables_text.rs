@@ -40,24 +40,24 @@ pub(crate) fn groups(bytes: &[u8], rule: &OwnRule) -> Vec<Group> {
         if let Some(name) = line.strip_prefix('*') {
             table = Some(name.trim().to_owned());
             boundaries.clear();
-        } else if table.as_deref() != Some(&rule.table) {
-            continue;
-        } else if line == "COMMIT" {
-            let end = boundaries.last().map_or(index, |last| last.line + 1);
-            boundaries.push(Boundary {
-                line: end,
-                rule: false,
-            });
-            groups.push(Group {
-                boundaries: std::mem::take(&mut boundaries),
-                style: Style::Save,
-            });
-            table = None;
-        } else if chain_of(line) == Some(&rule.chain) {
-            boundaries.push(Boundary {
-                line: index,
-                rule: true,
-            });
+        } else if table.as_deref() == Some(&rule.table) {
+            if line == "COMMIT" {
+                let end = boundaries.last().map_or(index, |last| last.line + 1);
+                boundaries.push(Boundary {
+                    line: end,
+                    rule: false,
+                });
+                groups.push(Group {
+                    boundaries: std::mem::take(&mut boundaries),
+                    style: Style::Save,
+                });
+                table = None;
+            } else if chain_of(line) == Some(&rule.chain) {
+                boundaries.push(Boundary {
+                    line: index,
+                    rule: true,
+                });
+            }
         }
     }
     groups.reverse();

@@ -47,19 +47,19 @@ pub(crate) fn groups(bytes: &[u8], rule: &OwnRule, included: bool) -> Vec<Group>
             style: Style::Block,
         });
     }
-    groups.extend(commands(bytes, &outline.top, &rule.chain));
+    groups.extend(commands(bytes, &outline.top, rule));
     groups.retain(|group| !group.boundaries.is_empty());
     groups
 }
 
 /// The places between the commands that add rules to the chain; then those between any commands.
-fn commands(bytes: &[u8], top: &[Boundary], chain: &str) -> [Group; 2] {
+fn commands(bytes: &[u8], top: &[Boundary], rule: &OwnRule) -> [Group; 2] {
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     let places = top.iter().map(|boundary| {
         let line = lines.get(boundary.line).copied().unwrap_or_default();
         Boundary {
             line: boundary.line,
-            rule: boundary.rule && is_command(line, chain),
+            rule: boundary.rule && is_command(line, rule),
         }
     });
     let all: Vec<Boundary> = places.collect();
@@ -76,11 +76,22 @@ fn commands(bytes: &[u8], top: &[Boundary], chain: &str) -> [Group; 2] {
     [group(near), group(all)]
 }
 
-/// Whether a line is a command that adds a rule to the chain.
-fn is_command(line: &[u8], chain: &str) -> bool {
+/// Whether a line is a command that adds a rule to the same chain.
+fn is_command(line: &[u8], rule: &OwnRule) -> bool {
     let line = String::from_utf8_lossy(line);
-    let mut words = line.split_whitespace();
-    words.any(|word| word == "rule") && words.any(|word| word == chain)
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (["add" | "insert", "rule", place @ ..] | ["rule", place @ ..]) = words.as_slice() else {
+        return false;
+    };
+    match place {
+        [word, table, chain, ..] if family(word) == Some(rule.family) => {
+            *table == rule.table && *chain == rule.chain
+        }
+        [table, chain, ..] => {
+            rule.family == TableFamily::Ip && *table == rule.table && *chain == rule.chain
+        }
+        _ => false,
+    }
 }
 
 /// A chain's block.

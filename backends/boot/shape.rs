@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::ports::PortRange;
-use crate::model::ruleset::{Ruleset, Statement, Table, TableFamily};
+use crate::model::ruleset::{ElementKey, Elements, Ruleset, Statement, Table, TableFamily};
 use crate::own;
 
 /// A ruleset without what differs from load to load (handles, names of anonymous sets), and apart from it what is ours.
@@ -86,6 +86,10 @@ fn plain(table: &mut Table) {
         }
     }
     for set in &mut table.sets {
+        // A hash table lists its elements in an order of its own each time.
+        if let Elements::Read(elements) = &mut set.elements {
+            elements.sort_by(|first, second| bounds(&first.key).cmp(&bounds(&second.key)));
+        }
         if let Some(name) = names.get(&set.name) {
             set.name.clone_from(name);
         }
@@ -93,6 +97,14 @@ fn plain(table: &mut Table) {
     table
         .sets
         .sort_by(|first, second| first.name.cmp(&second.name));
+}
+
+fn bounds(key: &ElementKey) -> (&[u8], &[u8]) {
+    match key {
+        ElementKey::Single(value) => (value, value),
+        ElementKey::Range(first, last) => (first, last),
+        ElementKey::CatchAll => (&[], &[]),
+    }
 }
 
 /// The set that a statement refers to.

@@ -1,5 +1,6 @@
 //! The next boot, loaded by real loaders into scratch namespaces; every system under test is a temporary folder.
 
+mod corpus;
 mod find;
 mod iptables;
 mod memory;

@@ -1,7 +1,7 @@
 //! iptables-save's format: sections of tables, one rule a line.
 
 use super::shape::OwnRule;
-use super::text::{Boundary, Group, Style};
+use super::text::{Boundary, Group, Rank, Style};
 use crate::model::ports::PortRange;
 use crate::proof::place::MARK;
 
@@ -50,6 +50,7 @@ pub(crate) fn groups(bytes: &[u8], rule: &OwnRule) -> Vec<Group> {
                 groups.push(Group {
                     boundaries: std::mem::take(&mut boundaries),
                     style: Style::Save,
+                    rank: Rank::Chain,
                 });
                 table = None;
             } else if chain_of(line) == Some(&rule.chain) {

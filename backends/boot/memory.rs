@@ -107,7 +107,7 @@ pub(crate) fn store(boot: &Boot, key: &Digest, proof: &Proof) -> Result<()> {
     write_private(&boot.root.join(FOLDER), NAME, format(proof, key).as_bytes())
 }
 
-/// Forgets the remembered proof.
+/// Forgets the remembered proof, and removes its folder when nothing else is in it.
 pub(crate) fn forget(boot: &Boot) {
     let path = boot.root.join(FOLDER).join(NAME);
     if std::fs::remove_file(path).is_ok() {

@@ -3,7 +3,7 @@
 //! Nothing here decides where a rule goes; it only keeps the places few that are tried.
 
 use super::shape::OwnRule;
-use super::text::{Boundary, Group, Style};
+use super::text::{Boundary, Group, Rank, Style};
 use crate::model::ports::PortRange;
 use crate::model::ruleset::TableFamily;
 use crate::proof::place::MARK;
@@ -38,6 +38,7 @@ pub(crate) fn groups(bytes: &[u8], rule: &OwnRule, included: bool) -> Vec<Group>
         .map(|block| Group {
             boundaries: block.boundaries.clone(),
             style: Style::Block,
+            rank: Rank::Chain,
         })
         .collect();
     if included && outline.blocks.is_empty() {
@@ -45,6 +46,7 @@ pub(crate) fn groups(bytes: &[u8], rule: &OwnRule, included: bool) -> Vec<Group>
         groups.push(Group {
             boundaries: outline.top.clone(),
             style: Style::Block,
+            rank: Rank::Inside,
         });
     }
     groups.extend(commands(bytes, &outline.top, rule));
@@ -68,12 +70,13 @@ fn commands(bytes: &[u8], top: &[Boundary], rule: &OwnRule) -> [Group; 2] {
         .iter()
         .enumerate()
         .filter(|(index, boundary)| boundary.rule || last.is_some_and(|last| *index == last + 1));
-    let group = |boundaries| Group {
+    let group = |boundaries, rank| Group {
         boundaries,
         style: Style::Command,
+        rank,
     };
     let near = near.map(|(_, boundary)| *boundary).collect();
-    [group(near), group(all)]
+    [group(near, Rank::Commands), group(all, Rank::Anywhere)]
 }
 
 /// Whether a line is a command that adds a rule to the same chain.

@@ -5,6 +5,7 @@ mod find;
 mod iptables;
 mod memory;
 mod nftables;
+mod real_root;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -131,4 +132,9 @@ fn installed(program: &str) -> bool {
         crate::netfilter::tests::skip(&format!("{program} is not installed"));
     }
     there
+}
+
+/// Changes the interfaces of the test's namespace.
+fn ip(command: &str) {
+    run(Command::new("ip").args(command.split(' ')), "").unwrap();
 }

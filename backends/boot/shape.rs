@@ -40,7 +40,17 @@ impl Shape {
         });
         let own = own.collect();
         let mut foreign = own::without_own(ruleset).tables;
-        foreign.iter_mut().for_each(plain);
+        for (table, whole) in foreign.iter_mut().zip(&ruleset.tables) {
+            // An anonymous set comes and goes with its rule.
+            let rules = whole.chains.iter().flat_map(|chain| chain.rules());
+            let own = rules.filter(|rule| own::is_own(rule));
+            let statements = own.flat_map(|rule| &rule.statements);
+            let of_own: Vec<&String> = statements.filter_map(set_of).collect();
+            table
+                .sets
+                .retain(|set| !set.anonymous || !of_own.contains(&&set.name));
+            plain(table);
+        }
         Self { foreign, own }
     }
 
@@ -108,6 +118,15 @@ fn bounds(key: &ElementKey) -> (&[u8], &[u8]) {
 }
 
 /// The set that a statement refers to.
+fn set_of(statement: &Statement) -> Option<&String> {
+    match statement {
+        Statement::Lookup { set, .. } => Some(set),
+        Statement::VerdictMap { map, .. } => Some(map),
+        _ => None,
+    }
+}
+
+/// The same, to be renamed.
 fn set_name(statement: &mut Statement) -> Option<&mut String> {
     match statement {
         Statement::Lookup { set, .. } => Some(set),

@@ -30,6 +30,12 @@ pub trait Daemon: Sync {
     /// The name, as `--daemon` takes it.
     fn name(&self) -> &'static str;
 
+    /// Whether finding it means looking through every process: that is left out when another daemon is here and
+    /// nobody asks for this one.
+    fn is_costly(&self) -> bool {
+        false
+    }
+
     /// What its configuration says, one reading per instance; none when the daemon is not here. `chosen` is the
     /// configuration that `--daemon-config` names.
     ///
@@ -93,6 +99,9 @@ pub fn discover(request: &Request) -> Result<Discovery, ConfigError> {
             .as_deref()
             .is_some_and(|only| only != daemon.name())
         {
+            continue;
+        }
+        if daemon.is_costly() && request.only.is_none() && !discovery.readings.is_empty() {
             continue;
         }
         let mut chosen = request

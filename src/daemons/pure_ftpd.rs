@@ -162,7 +162,12 @@ fn interpret(host: &Host, switches: &[Switch], reading: &mut Reading) {
     for name in ["passiveportrange", "bind", "maxclientsnumber"] {
         duplicates(switches, name, reading);
     }
-    if let Some(switch) = last("passiveportrange") {
+    // Each is checked, the last one counts [RUN].
+    for switch in switches
+        .iter()
+        .filter(|switch| switch.name == "passiveportrange")
+    {
+        reading.passive.clear();
         passive_range(host, switch, reading);
     }
     // The first of several counts [SRC].

@@ -235,7 +235,7 @@ impl<'a> Parser<'a> {
         let location = self.location();
         let error = ConfigError::new(
             kind,
-            &self.host.disk.shown(&location.path),
+            &location.path,
             format!(
                 "fatal: {message} on line {} of '{}'",
                 location.line.unwrap_or_default(),
@@ -419,11 +419,7 @@ impl<'a> Parser<'a> {
                 "fatal: error processing configuration file '{}': unclosed configuration section",
                 path.display()
             );
-            let error = ConfigError::new(
-                ConfigErrorKind::Refused,
-                &self.host.disk.shown(path),
-                message,
-            );
+            let error = ConfigError::new(ConfigErrorKind::Refused, path, message);
             self.parsed.refuses = Some(error.with_help(format!("close the {open} section")));
         }
     }

@@ -247,6 +247,20 @@ const ABSENT: &[(&str, &str)] = &[
     ),
 ];
 
+/// Directives that versions from 1.2 to 1.3.10 have and 1.3.8 has not ([SRC] the tables in the project's history): many
+/// a file that was written for an old version does not start any more.
+const OTHER_VERSIONS: &str = "AllowChmod AnonymousGroup AuthPAMAuthoritative Bind Class Classes DisplayFirstChdir DisplayGoAway \
+    GroupPassword HiddenStor HostsAllowSyslogLevel HostsDenySyslogLevel IfSessionOptions LDAPDNInfo LDAPDoAuth \
+    LDAPDoGIDLookups LDAPDoQuotaLookups LDAPDoUIDLookups LDAPForceHomedirOnDemand LDAPHomedirOnDemand \
+    LDAPHomedirOnDemandPrefix LDAPHomedirOnDemandPrefixNoUsername LDAPHomedirOnDemandSuffix LDAPNegativeCache \
+    LDAPSessionTracking LDAPUseSSL LoginPasswordPrompt LsDefaultOptions ProcfsEngine ProcfsLog RateReadBPS \
+    RateReadFreeBytes RateReadHardBPS RateWriteBPS RateWriteFreeBytes RateWriteHardBPS ScoreboardOptions \
+    ScoreboardPath SFTPAuthPublicKeys SFTPKeyFingerprints ShowDotFiles SQLAuthoritative SQLDoAuth SQLDoGroupAuth \
+    SQLGidField SQLGroupGIDField SQLGroupMembersField SQLGroupnameField SQLGroupTable SQLHomedir SQLHomedirField \
+    SQLHomedirOnDemand SQLLogDirs SQLLogHits SQLLogHosts SQLLoginCountField SQLLogStats SQLPasswordField \
+    SQLProcessGrEnt SQLProcessPwEnt SQLShellField SQLUidField SQLUsernameField SQLUserTable SQLWhereClause \
+    SystemdEngine tcpReceiveWindow tcpSendWindow TransferPriority UseHostsAllowFile UseHostsDenyFile UseUTF8";
+
 /// What is known about a directive, given the modules that are loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Directive {
@@ -254,6 +268,8 @@ pub(super) enum Directive {
     Known,
     /// It belongs to a module that is not loaded.
     OfModule(&'static str),
+    /// Only older or newer versions have it.
+    OtherVersion,
     /// No module in the tables has it.
     Unknown,
 }
@@ -308,7 +324,14 @@ fn owners() -> &'static HashMap<String, Vec<&'static str>> {
 /// What is known about a directive; names are case-insensitive [RUN].
 pub(super) fn directive(name: &str, loaded: impl Fn(&str) -> bool) -> Directive {
     match owners().get(&name.to_ascii_lowercase()).map(Vec::as_slice) {
-        None | Some([]) => Directive::Unknown,
+        None | Some([]) => {
+            let mut others = OTHER_VERSIONS.split_ascii_whitespace();
+            if others.any(|known| known.eq_ignore_ascii_case(name)) {
+                Directive::OtherVersion
+            } else {
+                Directive::Unknown
+            }
+        }
         Some(modules)
             if modules
                 .iter()

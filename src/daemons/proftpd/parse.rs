@@ -320,6 +320,19 @@ impl<'a> Parser<'a> {
                      or load the module with `LoadModule {module}`"
                 )),
             )),
+            Directive::OtherVersion if self.start.build == Build::Other => {
+                self.find(
+                    "unknown-directive",
+                    format!("ProFTPD 1.3.8 has no {shown}; other versions have"),
+                    Some("check with `proftpd -t`".to_owned()),
+                );
+                Ok(())
+            }
+            Directive::OtherVersion => Err(Stop::Fatal(
+                self.fatal(ConfigErrorKind::RefusedHere, &message)
+                    .underlining(name)
+                    .with_help(format!("only other versions of ProFTPD have {shown}: remove the line")),
+            )),
             Directive::Unknown if self.foreign_modules && name.is_ascii() => {
                 self.find(
                     "unknown-directive",

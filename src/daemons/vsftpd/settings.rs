@@ -41,7 +41,7 @@ const TEXTS: &str = "anon_root banned_email_file banner_file ca_certs_file chown
     user_sub_token userlist_file vsftpd_log_file xferlog_file";
 /// Variables of other builds: Red Hat's patches, later versions.
 const ELSEWHERE: &str = "allow_writeable_root better_stou bind_retries dh_param_file ecdh_param_file file_handle_limit \
-    reverse_lookup_enable     ssl_sni_hostname ssl_tlsv1_1 ssl_tlsv1_2 ssl_tlsv1_3 wc_logs_enable";
+    reverse_lookup_enable     ssl_sni_hostname userlist_log ssl_tlsv1_1 ssl_tlsv1_2 ssl_tlsv1_3 wc_logs_enable";
 
 /// A variable that was set.
 #[derive(Clone, Debug)]

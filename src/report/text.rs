@@ -91,14 +91,11 @@ fn daemons(report: &Report, style: Style, text: &mut String) {
         let passive = if daemon.refuses.is_some() {
             ("would not start".to_owned(), Some(Tone::Bad))
         } else if daemon.passive.is_empty() {
-            ("no range".to_owned(), Some(Tone::Warning))
+            ("no passive range".to_owned(), Some(Tone::Warning))
         } else {
-            cell(joined(
-                daemon
-                    .passive
-                    .iter()
-                    .filter_map(|ports| PortRange::new(ports.first, ports.last)),
-            ))
+            let ranges = daemon.passive.iter();
+            let ranges = ranges.filter_map(|ports| PortRange::new(ports.first, ports.last));
+            cell(format!("passive {}", joined(ranges)))
         };
         // Of the files read, the first is the daemon's main one: enough to find it by.
         let shown = if daemon.passive.is_empty() {
@@ -108,7 +105,7 @@ fn daemons(report: &Report, style: Style, text: &mut String) {
         };
         table.row(vec![
             (daemon.daemon.to_owned(), Some(Tone::Strong)),
-            cell(format!("passive {}", passive.0)),
+            passive,
             cell(format!("control {}", joined(&daemon.control))),
             cell(joined(daemon.sources.iter().take(shown).map(place))),
         ]);

@@ -229,6 +229,11 @@ impl Report {
         })
     }
 
+    /// Whether any finding has this code.
+    pub fn finds(&self, code: &str) -> bool {
+        self.findings.iter().any(|finding| finding.code == code)
+    }
+
     /// The lines of a file that a finding is about, when they help.
     pub fn excerpt(&self, finding: &Finding) -> Option<String> {
         let refusals = self

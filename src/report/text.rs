@@ -183,6 +183,11 @@ fn all_open(report: &Report) -> String {
     let wanted = report.wanted();
     if wanted.is_empty() {
         "no daemon wants a passive port".to_owned()
+    } else if report.finds("nothing-filters") {
+        format!(
+            "{wanted} open over {}, since nothing filters this host",
+            families(report)
+        )
     } else {
         format!("{wanted} open over {}", families(report))
     }

@@ -85,6 +85,9 @@ pub struct LayerReport {
     pub reach: Vec<ReachReport>,
     /// The edits, as an admin would type them.
     pub edits: Vec<String>,
+    /// Some ports stay closed whatever is done here; the findings say why.
+    #[serde(skip)]
+    pub refused: bool,
 }
 
 /// The verdict on some wanted ports.
@@ -312,6 +315,7 @@ impl From<LayerOutcome> for LayerReport {
             in_sync: outcome.in_sync,
             reach: reach.collect(),
             edits: outcome.edits,
+            refused: !outcome.refusals.is_empty(),
         }
     }
 }

@@ -223,18 +223,22 @@ pub fn check(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
             planned += layer.edits.len();
         }
     }
-    let drift = style.paint(Tone::Bad, "out of sync").into_owned();
-    let _ = match planned {
-        _ if report.backends.is_empty() => {
-            writeln!(text, "{drift}: the firewall was not looked at")
-        }
-        0 => writeln!(text, "{drift}: no safe edit opens these ports"),
-        planned => writeln!(
-            text,
-            "{drift}: {} needed, nothing was changed; run `pasvsync sync`",
-            count(planned, "edit")
-        ),
+    let refused = report.layers().any(|(_, _, layer)| layer.refused);
+    let verdict = if report.backends.is_empty() {
+        "the firewall was not looked at".to_owned()
+    } else if planned == 0 {
+        "no safe edit opens these ports; the errors say why".to_owned()
+    } else if refused {
+        let edits = count(planned, "edit");
+        format!(
+            "{edits} would mend a part, nothing was changed; the errors say what keeps the rest closed"
+        )
+    } else {
+        let edits = count(planned, "edit");
+        format!("{edits} needed, nothing was changed; run `pasvsync sync`")
     };
+    let drift = style.paint(Tone::Bad, "out of sync").into_owned();
+    let _ = writeln!(text, "{drift}: {verdict}");
     text
 }
 
@@ -267,7 +271,10 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
         text.push_str("nothing was touched\n");
     } else {
         let failed = style.paint(Tone::Bad, "not in sync").into_owned();
-        let _ = writeln!(text, "{failed}: some passive ports are still not open");
+        let _ = writeln!(
+            text,
+            "{failed}: some ports are still not open; the errors say why"
+        );
     }
     text
 }

@@ -7,6 +7,14 @@ use super::support::Host;
 const RANGE: &str = "Port 21\nPassivePorts 50000 50009\n";
 const POLICY_DROP: &str = include_str!("../../examples/default-deny.nft");
 
+const REDIRECT: &str = "table inet nat {
+    chain prerouting {
+        type nat hook prerouting priority dstnat
+        tcp dport 50005 redirect to :8080
+    }
+}
+";
+
 /// Compares a run with the file that says how it should be.
 fn snapshot(name: &str, host: &Host, commands: &[&str]) {
     let Some(output) = host.run(commands) else {
@@ -93,6 +101,22 @@ fn explain() {
     snapshot("explain", &closed(), &["pasvsync explain 50003"]);
     snapshot("explain-unwanted", &closed(), &["pasvsync explain 8080"]);
     snapshot("explain-control", &closed(), &["pasvsync explain 21"]);
+}
+
+/// A port that nat takes away, and one that the admin closed by name.
+#[test]
+fn what_no_edit_opens() {
+    let redirected = format!("{POLICY_DROP}\n{REDIRECT}");
+    let host = Host::new(RANGE).filtered(&redirected);
+    snapshot("refusal-check", &host, &["pasvsync check"]);
+    snapshot("refusal-sync", &host, &["pasvsync sync"]);
+    let denied = POLICY_DROP.replace(
+        "tcp dport { 21, 22 }",
+        "tcp dport 50000-50009 drop\n tcp dport { 21, 22 }",
+    );
+    let host = Host::new(RANGE).filtered(&denied);
+    snapshot("refusal-deny", &host, &["pasvsync sync"]);
+    snapshot("refusal-deny-force", &host, &["pasvsync sync --force"]);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn link(body: &[u8]) -> Option<Interface> {
             LINK_GROUP => {
                 interface.group = value
                     .first_chunk()
-                    .map_or(0, |value| u32::from_ne_bytes(*value))
+                    .map_or(0, |value| u32::from_ne_bytes(*value));
             }
             _ => {}
         }

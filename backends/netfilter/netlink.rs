@@ -343,13 +343,13 @@ impl<'a> Message<'a> {
 fn messages(buffer: &[u8]) -> impl Iterator<Item = Message<'_>> {
     let mut rest = buffer;
     std::iter::from_fn(move || {
-        let header: &[u8; MESSAGE_HEADER] = rest.first_chunk()?;
-        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *header;
-        let length = u32::from_ne_bytes([a, b, c, d]) as usize;
+        // struct nlmsghdr: length, type, flags, sequence number, port.
+        let length = u32::from_ne_bytes(*rest.first_chunk()?) as usize;
+        let short = |offset: usize| Some(u16::from_ne_bytes(*rest.get(offset..)?.first_chunk()?));
         let message = Message {
-            kind: u16::from_ne_bytes([e, f]),
-            flags: u16::from_ne_bytes([g, h]),
-            sequence: u32::from_ne_bytes([i, j, k, l]),
+            kind: short(4)?,
+            flags: short(6)?,
+            sequence: u32::from_ne_bytes(*rest.get(8..)?.first_chunk()?),
             body: rest.get(MESSAGE_HEADER..length)?,
         };
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();

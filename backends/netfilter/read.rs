@@ -346,7 +346,7 @@ impl Draft {
         let mut raw = Vec::new();
         let (family, request) = self.element_request(&set.name);
         socket.dump(GET_ELEMENT, family, &request, |_, message| {
-            elements(message, &mut raw)
+            elements(message, &mut raw);
         })?;
         self.put_elements(index, raw, interval);
         Ok(())

@@ -156,7 +156,7 @@ fn protocol_name(protocol: u8) -> Option<&'static str> {
 }
 
 /// The name of a field with what is done to it.
-pub(super) fn part_name(part: &Part, context: &Context) -> String {
+pub(super) fn part_name(part: &Part, context: Context) -> String {
     let name = field_name(part, context);
     if prefix_length(part).is_some()
         || part
@@ -172,7 +172,7 @@ pub(super) fn part_name(part: &Part, context: &Context) -> String {
     }
 }
 
-fn field_name(part: &Part, context: &Context) -> String {
+fn field_name(part: &Part, context: Context) -> String {
     let name = match &part.field {
         Field::Payload { base, offset } => {
             return payload_name(
@@ -275,11 +275,10 @@ fn hexadecimal(bytes: &[u8], host_order: bool) -> String {
 }
 
 /// The word for the bytes that a field is compared with.
-pub(super) fn operand(part: &Part, data: &[u8], context: &Context) -> String {
+pub(super) fn operand(part: &Part, data: &[u8], context: Context) -> String {
     let swapped = matches!(part.operations.as_slice(), [.., Operation::Swap { .. }]);
     let plain = number(data, is_host_order(&part.field) != swapped);
     match &part.field {
-        Field::InputInterfaceName | Field::OutputInterfaceName => interface_name(data),
         Field::TransportProtocol
         | Field::Connection {
             key: ConnectionKey::TransportProtocol,
@@ -306,7 +305,9 @@ pub(super) fn operand(part: &Part, data: &[u8], context: &Context) -> String {
             result: FibResult::AddressType,
             ..
         } => address_type(plain),
-        Field::Fib {
+        Field::InputInterfaceName
+        | Field::OutputInterfaceName
+        | Field::Fib {
             result: FibResult::InterfaceName,
             ..
         } => interface_name(data),
@@ -321,7 +322,7 @@ pub(super) fn operand(part: &Part, data: &[u8], context: &Context) -> String {
 }
 
 /// Bytes of a header.
-fn payload_operand(part: &Part, data: &[u8], plain: u128, context: &Context) -> String {
+fn payload_operand(part: &Part, data: &[u8], plain: u128, context: Context) -> String {
     let name = field_name(part, context);
     if name.starts_with("ip saddr")
         || name.starts_with("ip daddr")
@@ -411,13 +412,7 @@ fn address(data: &[u8], part: &Part) -> String {
         Field::Payload {
             offset: 12 | 16, ..
         } => 4,
-        Field::Connection { .. } => {
-            if part.length == 4 {
-                4
-            } else {
-                16
-            }
-        }
+        Field::Connection { .. } if part.length == 4 => 4,
         _ => 16,
     };
     let mut bytes = data.to_vec();
@@ -461,7 +456,7 @@ fn prefix_length(part: &Part) -> Option<u32> {
 }
 
 /// An interval of one field; an aligned one of addresses is a prefix.
-pub(super) fn interval(part: &Part, first: &[u8], last: &[u8], context: &Context) -> String {
+pub(super) fn interval(part: &Part, first: &[u8], last: &[u8], context: Context) -> String {
     let (low, high) = (operand(part, first, context), operand(part, last, context));
     if first == last {
         return low;
@@ -477,7 +472,7 @@ pub(super) fn interval(part: &Part, first: &[u8], last: &[u8], context: &Context
 }
 
 /// Tests that have words of their own: states, TCP flags, merged ports.
-pub(super) fn special(value: &Value, test: &Test, context: &Context) -> Option<String> {
+pub(super) fn special(value: &Value, test: &Test, context: Context) -> Option<String> {
     let [part] = value.parts.as_slice() else {
         return None;
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{in_namespace, ruleset, run, skip};
-use crate::model::ruleset::{Elements, Field, Ruleset, Statement, Uncertainty};
+use crate::model::ruleset::{Chain, Elements, Field, Ruleset, Statement, Uncertainty};
 use crate::netfilter::Scope;
 
 /// Where the corpus is: beside the workspace, or where the environment says.
@@ -58,7 +58,7 @@ fn read_back(loader: &'static str, file: PathBuf) -> Option<[Ruleset; 2]> {
 fn not_decoded(ruleset: &Ruleset) -> Vec<String> {
     let chains = ruleset.tables.iter().flat_map(|table| &table.chains);
     let statements = chains
-        .flat_map(|chain| chain.rules())
+        .flat_map(Chain::rules)
         .flat_map(|rule| &rule.statements);
     let mut names = Vec::new();
     for statement in statements {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::{in_namespace, ruleset, run, unsupported};
-use crate::model::ruleset::{Elements, Nat, NatKind, Statement};
+use crate::model::ruleset::{Chain, Elements, Nat, NatKind, Statement};
 use crate::netfilter::Scope;
 
 /// Loads rules with iptables-nft, one by one; each must read back as what stands behind ` => `.
@@ -19,7 +19,7 @@ fn read_back(program: &'static str, table: &'static str, chain: &'static str, ru
             match run(&mut command, "") {
                 Ok(_) => wanted.push(text),
                 Err(error) if error.contains("No such file") || error.contains("not supported") => {
-                    unsupported(&error)
+                    unsupported(&error);
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -278,7 +278,7 @@ fn address_translation() {
             let found: Vec<&Nat> = ruleset.tables[0]
                 .chains
                 .iter()
-                .flat_map(|chain| chain.rules())
+                .flat_map(Chain::rules)
                 .filter_map(|rule| match rule.statements.last() {
                     Some(Statement::Nat(nat)) => Some(nat),
                     _ => None,

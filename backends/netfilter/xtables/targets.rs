@@ -65,7 +65,7 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         "AUDIT" | "CHECKSUM" | "CLASSIFY" | "CONNSECMARK" | "CT" | "DSCP" | "ECN" | "HL"
         | "IDLETIMER" | "LED" | "LOG" | "NFLOG" | "RATEEST" | "SECMARK" | "SET" | "TCPMSS"
         | "TCPOPTSTRIP" | "TEE" | "TOS" | "TRACE" | "TTL" | "ULOG" => {
-            body.neutral(format!("-j {name}"))
+            body.neutral(format!("-j {name}"));
         }
         _ => return None,
     }
@@ -82,7 +82,7 @@ fn reject_with(family: TableFamily, number: u32) -> Option<&'static str> {
         (TableFamily::Ip, 4) => "icmp echo-reply",
         (TableFamily::Ip, 5) => "icmp net-prohibited",
         (TableFamily::Ip, 6) => "icmp host-prohibited",
-        (TableFamily::Ip, 7) => "tcp reset",
+        (TableFamily::Ip, 7) | (TableFamily::Ip6, 6) => "tcp reset",
         (TableFamily::Ip, 8) => "icmp admin-prohibited",
         (TableFamily::Ip6, 0) => "icmpv6 no-route",
         (TableFamily::Ip6, 1) => "icmpv6 admin-prohibited",
@@ -90,7 +90,6 @@ fn reject_with(family: TableFamily, number: u32) -> Option<&'static str> {
         (TableFamily::Ip6, 3) => "icmpv6 addr-unreachable",
         (TableFamily::Ip6, 4) => "icmpv6 port-unreachable",
         (TableFamily::Ip6, 5) => "icmpv6 echo-reply",
-        (TableFamily::Ip6, 6) => "tcp reset",
         (TableFamily::Ip6, 7) => "icmpv6 policy-fail",
         (TableFamily::Ip6, 8) => "icmpv6 reject-route",
         _ => return None,
@@ -160,7 +159,7 @@ fn connection_mark(body: &mut Body<'_>, info: Info<'_>, revision: u32) -> Option
 }
 
 /// The bits of the mask are cleared, those of the value toggled; only a full mask leaves a known mark.
-fn set_mark(body: &mut Body<'_>, mark: Mark, value: u32, mask: u32) {
-    let value = (mask == u32::MAX).then_some(value);
+fn set_mark(body: &mut Body<'_>, mark: Mark, value: u32, cleared: u32) {
+    let value = (cleared == u32::MAX).then_some(value);
     body.statements.push(Statement::SetMark { mark, value });
 }

@@ -55,24 +55,22 @@ pub fn c_string(bytes: &[u8]) -> &[u8] {
 }
 
 /// glibc's `atoi`: `strtol` (saturating at 64 bits) cut to 32 bits.
-#[allow(clippy::cast_possible_wrap)]
-pub fn atoi(bytes: &[u8]) -> i32 {
+pub(super) fn atoi(bytes: &[u8]) -> i32 {
     let bytes = trim_start(bytes);
     let (negative, digits) = match bytes {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
         _ => (false, bytes),
     };
-    let magnitude = decimal(digits);
-    let value = if negative { -magnitude } else { magnitude };
-    let saturated = value.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
-    saturated as i64 as i32
+    let limit = (1_u128 << 63) - u128::from(!negative);
+    let magnitude = decimal(digits).min(limit) as u64 as u32;
+    let value = if negative { magnitude.wrapping_neg() } else { magnitude };
+    value.cast_signed()
 }
 
 /// glibc's `%u`: `strtoul` (saturating at 64 bits) cut to 32 bits; digits only.
-pub fn unsigned(digits: &[u8]) -> u32 {
-    let saturated = decimal(digits).min(i128::from(u64::MAX));
-    saturated as u64 as u32
+pub(super) fn unsigned(digits: &[u8]) -> u32 {
+    decimal(digits).min(u128::from(u64::MAX)) as u64 as u32
 }
 
 /// The number that the leading digits write, saturating far above 64 bits.

@@ -1,0 +1,133 @@
+//! The third-party rulesets of the corpus, where it is there: every one is read.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{in_namespace, ruleset, run, skip};
+use crate::model::ruleset::{Elements, Field, Ruleset, Statement, Uncertainty};
+use crate::netfilter::Scope;
+
+/// Where the corpus is: beside the workspace, or where the environment says.
+fn corpus() -> Option<PathBuf> {
+    let folder = std::env::var_os("PASVSYNC_CORPUS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus/rulesets"),
+        |corpus| PathBuf::from(corpus).join("rulesets"),
+    );
+    folder.is_dir().then_some(folder)
+}
+
+/// The files of one kind.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    files
+}
+
+/// Loads a file as `ruleset-corpus.py` does and reads it back.
+fn read_back(loader: &'static str, file: PathBuf) -> Option<[Ruleset; 2]> {
+    let (send, receive) = std::sync::mpsc::channel();
+    in_namespace(move || {
+        for name in ["eth0", "eth1", "br-dummy"] {
+            let peer = format!("p{name}");
+            let arguments = ["link", "add", name, "type", "veth", "peer", "name", &peer];
+            run(Command::new("ip").args(arguments), "").unwrap();
+        }
+        let folder = file.parent().and_then(Path::parent).unwrap();
+        let mut command = Command::new(loader);
+        command.current_dir(folder);
+        if loader == "nft" {
+            command.arg("-f");
+        }
+        match run(command.arg(&file), "") {
+            Ok(_) => send
+                .send([ruleset(Scope::Everything), ruleset(Scope::InputPath)])
+                .unwrap(),
+            Err(error) => skip(&format!("{}: {error}", file.display())),
+        }
+    });
+    receive.try_recv().ok()
+}
+
+/// The names of what was not decoded.
+fn not_decoded(ruleset: &Ruleset) -> Vec<String> {
+    let chains = ruleset.tables.iter().flat_map(|table| &table.chains);
+    let statements = chains
+        .flat_map(|chain| chain.rules())
+        .flat_map(|rule| &rule.statements);
+    let mut names = Vec::new();
+    for statement in statements {
+        match statement {
+            Statement::NotDecoded { name } => names.push(name.clone()),
+            Statement::Condition {
+                uncertainty: Uncertainty::NotDecoded,
+                text,
+            } => names.push(text.clone()),
+            Statement::Match { value, .. }
+            | Statement::Lookup { value, .. }
+            | Statement::VerdictMap { value, .. } => {
+                for part in &value.parts {
+                    if let Field::Unknown {
+                        uncertainty: Uncertainty::NotDecoded,
+                        text,
+                    } = &part.field
+                    {
+                        names.push(format!("field {text}"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+#[test]
+fn every_ruleset_of_the_corpus_is_read() {
+    let Some(folder) = corpus() else {
+        return skip("no corpus of rulesets");
+    };
+    let (mut count, mut names, mut report) = (0, BTreeMap::<String, usize>::new(), String::new());
+    for (kind, loader) in [
+        ("nft", "nft"),
+        ("ipt", "iptables-nft-restore"),
+        ("ipt6", "ip6tables-nft-restore"),
+    ] {
+        for file in files(&folder.join(kind)) {
+            let Some([everything, path]) = read_back(loader, file.clone()) else {
+                continue;
+            };
+            count += 1;
+            let unknown = not_decoded(&everything);
+            if !unknown.is_empty() {
+                writeln!(report, "{}: {unknown:?}", file.display()).unwrap();
+            }
+            for name in unknown {
+                *names.entry(name).or_default() += 1;
+            }
+            for (one, other) in everything.tables.iter().zip(&path.tables) {
+                for (one, other) in one.chains.iter().zip(&other.chains) {
+                    assert!(
+                        other.rules.is_none() || one.rules == other.rules,
+                        "{}",
+                        file.display()
+                    );
+                }
+            }
+            let sets = path.tables.iter().flat_map(|table| &table.sets);
+            let maps = sets
+                .filter(|set| set.verdict_map && set.elements == Elements::NotRead)
+                .count();
+            assert!(maps <= path.tables.len() * 1000);
+        }
+    }
+    std::io::Write::write_all(&mut std::io::stderr(), report.as_bytes()).unwrap();
+    let summary = format!("{count} rulesets read; not decoded: {names:#?}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), summary.as_bytes()).unwrap();
+    assert!(count > 0);
+}

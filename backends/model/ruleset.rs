@@ -234,7 +234,9 @@ pub enum Statement {
 pub enum Uncertainty {
     /// It depends on the remote address or its history: a ban, or an exception.
     Source,
-    /// It depends on the rate or number of connections.
+    /// It matches only what exceeds a rate or a number of connections (`limit rate over`, `connlimit`).
+    Excess,
+    /// It matches until a rate or a number of connections is exceeded (`limit rate 25/second`).
     Rate,
     /// It depends on something else that differs between packets or over time.
     Other,

@@ -26,12 +26,12 @@ impl Body<'_> {
             b"reject" => self.reject(data)?,
             b"limit" => {
                 let text = limit(data)?;
-                self.condition(Uncertainty::Rate, text);
+                self.condition(rate_or_excess(data, 5), text); // NFTA_LIMIT_FLAGS
             }
             b"connlimit" => {
                 // NFTA_CONNLIMIT_COUNT = 1, _FLAGS = 2; NFT_CONNLIMIT_F_INV = 1
                 let text = format!("ct count {}{}", over(data, 2), data.number(1)?);
-                self.condition(Uncertainty::Rate, text);
+                self.condition(rate_or_excess(data, 2), text);
             }
             b"quota" => {
                 // NFTA_QUOTA_BYTES = 1, _FLAGS = 2; NFT_QUOTA_F_INV = 1
@@ -327,8 +327,9 @@ impl Body<'_> {
             1 => self.neutral(format!("counter {name}")),
             2 => self.condition(Uncertainty::Other, format!("quota {name}")),
             3 => self.neutral(format!("ct helper set {name}")),
-            4 => self.condition(Uncertainty::Rate, format!("limit {name}")),
-            5 => self.condition(Uncertainty::Rate, format!("ct count {name}")),
+            // Whether the object says "over" is not read.
+            4 => self.condition(Uncertainty::Other, format!("limit {name}")),
+            5 => self.condition(Uncertainty::Other, format!("ct count {name}")),
             6 => self.neutral(format!("tunnel {name}")),
             7 => self.neutral(format!("ct timeout set {name}")),
             8 => self.neutral(format!("meta secmark set {name}")),
@@ -382,6 +383,15 @@ fn harmless_bits(base: PayloadBase, byte: u32, family: Option<u8>) -> u8 {
         // The upper half is the version.
         (PayloadBase::Network, Some(FAMILY_IPV6), 0) => 0x0f,
         _ => 0,
+    }
+}
+
+/// Whether a limit matches up to its rate, or, inverted, beyond it.
+pub(super) fn rate_or_excess(data: &Attributes<'_>, flags: u16) -> Uncertainty {
+    if data.number(flags).unwrap_or_default() & 1 == 0 {
+        Uncertainty::Rate
+    } else {
+        Uncertainty::Excess
     }
 }
 

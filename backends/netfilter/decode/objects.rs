@@ -1,5 +1,6 @@
 //! Tables, chains, sets and their elements.
 
+use super::effects::rate_or_excess;
 use super::{LIST_ELEMENT, constant, verdict};
 use crate::model::ruleset::{
     BaseChain, Chain, ChainKind, Element, ElementKey, Elements, Filter, Hook, Policy, Set, Table,
@@ -192,10 +193,13 @@ pub(in crate::netfilter) fn set(message: &[u8]) -> Option<(String, Set, SetHeade
 
 /// Whether an expression attached to an element can keep it from matching, and why.
 pub(super) fn expression_uncertainty(expression: &[u8]) -> Option<Uncertainty> {
-    let name = Attributes::new(expression).get(1)?; // NFTA_EXPR_NAME
+    let expression = Attributes::new(expression);
+    let name = expression.get(1)?; // NFTA_EXPR_NAME
+    let data = Attributes::new(expression.get(2).unwrap_or_default()); // NFTA_EXPR_DATA
     match name.strip_suffix(&[0]).unwrap_or(name) {
         b"counter" | b"last" => None,
-        b"limit" | b"connlimit" => Some(Uncertainty::Rate),
+        b"limit" => Some(rate_or_excess(&data, 5)), // NFTA_LIMIT_FLAGS
+        b"connlimit" => Some(rate_or_excess(&data, 2)), // NFTA_CONNLIMIT_FLAGS
         b"quota" => Some(Uncertainty::Other),
         _ => Some(Uncertainty::NotDecoded),
     }

@@ -96,10 +96,11 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         "devgroup" => device_group(body, info),
         "recent" => recent(body, info),
         "set" if revision >= 1 => ipset(body, info),
-        "limit" | "hashlimit" | "connlimit" => {
-            body.condition(Uncertainty::Rate, format!("-m {name}"));
+        "limit" => {
+            body.condition(Uncertainty::Rate, "-m limit".to_owned());
             Some(())
         }
+        "hashlimit" | "connlimit" => rate_or_excess(body, name, revision, info),
         // Of other protocols than TCP, or different for each packet.
         "ah" | "bpf" | "cgroup" | "cluster" | "connbytes" | "connlabel" | "cpu" | "dccp"
         | "dscp" | "dst" | "ecn" | "esp" | "eui64" | "frag" | "hbh" | "helper" | "hl" | "icmp"
@@ -410,6 +411,22 @@ fn device_group(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
     Some(())
 }
 
+/// `hashlimit` matches up to a rate and `connlimit` beyond a number, unless inverted.
+fn rate_or_excess(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Option<()> {
+    let inverted = match (name, revision) {
+        ("connlimit", _) => info.number(20)? & 1 == 0, // XT_CONNLIMIT_INVERT
+        ("hashlimit", 1) => info.number(16)? & 0x10 != 0, // XT_HASHLIMIT_INVERT in struct hashlimit_cfg1
+        _ => info.number(272)? & 0x10 != 0,
+    };
+    let (uncertainty, words) = if inverted {
+        (Uncertainty::Excess, "above")
+    } else {
+        (Uncertainty::Rate, "upto")
+    };
+    body.condition(uncertainty, format!("-m {name} --{name}-{words}"));
+    Some(())
+}
+
 /// `struct xt_recent_mtinfo`, and with a mask behind it `struct xt_recent_mtinfo_v1`.
 fn recent(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
     let (hits, action, inverted) = (info.number(4)?, info.byte(8)?, info.byte(9)? != 0);
@@ -430,10 +447,13 @@ fn recent(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
         _ => return None,
     };
     if hits != 0 {
-        body.condition(
-            Uncertainty::Rate,
-            format!("-m recent {option} --name {name} --hitcount {hits}"),
-        );
+        let uncertainty = if inverted {
+            Uncertainty::Rate
+        } else {
+            Uncertainty::Excess
+        };
+        let text = format!("-m recent {option} --name {name} --hitcount {hits}");
+        body.condition(uncertainty, text);
     } else if destination {
         body.condition(
             Uncertainty::Other,

@@ -1,0 +1,121 @@
+//! The evaluator's word against real connections.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use firewall::model::ports::PortSet;
+use firewall::model::reach::{Family, Reach, ReachMap};
+
+use crate::support::program::FAMILIES;
+use crate::support::world::World;
+
+/// How many verdicts of each kind were given, and how many of them connections confirmed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) verdicts: BTreeMap<Reach, usize>,
+}
+
+impl Count {
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (reach, number) in &other.verdicts {
+            *self.verdicts.entry(*reach).or_default() += number;
+        }
+    }
+
+    pub(crate) fn of(&self, reach: Reach) -> usize {
+        self.verdicts.get(&reach).copied().unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for reach in [
+            Reach::Open,
+            Reach::Closed,
+            Reach::Restricted,
+            Reach::Unknown,
+        ] {
+            write!(formatter, "{} {}  ", self.of(reach), reach.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+/// What the evaluator says of every port, in both families.
+pub(crate) fn verdicts(world: &World) -> Result<[ReachMap; 2], String> {
+    let ruleset = world
+        .server
+        .run(|| {
+            let mut socket = firewall::netfilter::Socket::open()?;
+            firewall::netfilter::read(&mut socket, firewall::netfilter::Scope::InputPath)
+        })
+        .map_err(|error| format!("the ruleset is not read: {error}"))?;
+    Ok(Family::BOTH.map(|family| firewall::proof::trace(&ruleset, family, &PortSet::all())))
+}
+
+/// Compares the verdicts with connections on `ports` and on every port where the verdict changes.
+///
+/// `Err` lists the disagreements. `Restricted` and `Unknown` claim nothing and are only counted.
+pub(crate) fn compare(world: &World, ports: &BTreeSet<u16>) -> Result<Count, String> {
+    let maps = verdicts(world)?;
+    let asked = [0, 1].map(|family| boundaries(&maps[family], ports));
+    let open = world.reached_both([&asked[0], &asked[1]], |family, port| {
+        maps[family].reach(port) == Some(Reach::Open)
+    });
+    let mut count = Count::default();
+    let mut wrong = String::new();
+    for family in 0..2 {
+        for port in &asked[family] {
+            let entry = maps[family]
+                .entry(*port)
+                .ok_or_else(|| format!("no verdict on {} port {port}", FAMILIES[family]))?;
+            *count.verdicts.entry(entry.reach).or_default() += 1;
+            let connected = open[family].contains(port);
+            let agrees = match entry.reach {
+                Reach::Open => connected,
+                Reach::Closed => !connected,
+                Reach::Restricted | Reach::Unknown => true,
+            };
+            if !agrees {
+                writeln!(
+                    wrong,
+                    "{} port {port}: {} because {}; a connection {}",
+                    FAMILIES[family],
+                    entry.reach.as_str(),
+                    entry.because,
+                    if connected {
+                        "gets through"
+                    } else {
+                        "does not get through"
+                    },
+                )
+                .expect("write to a string");
+            }
+        }
+    }
+    if wrong.is_empty() {
+        Ok(count)
+    } else {
+        Err(wrong)
+    }
+}
+
+/// The ports worth a connection: those given and their neighbours, and both sides of every change of the verdict.
+fn boundaries(map: &ReachMap, ports: &BTreeSet<u16>) -> Vec<u16> {
+    /// More changes than this are sampled: a mask on the port makes tens of thousands.
+    const MOST: usize = 60;
+    let mut changes: BTreeSet<u16> = BTreeSet::new();
+    for (range, _) in map.intervals() {
+        for port in [range.first(), range.last()] {
+            changes.extend([port.saturating_sub(1), port, port.saturating_add(1)]);
+        }
+    }
+    let step = changes.len().div_ceil(MOST).max(1);
+    let mut asked: BTreeSet<u16> = changes.into_iter().step_by(step).collect();
+    for port in ports {
+        asked.extend([port.saturating_sub(1), *port, port.saturating_add(1)]);
+    }
+    // Nothing listens on port 0.
+    asked.remove(&0);
+    asked.into_iter().collect()
+}

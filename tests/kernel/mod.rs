@@ -1,0 +1,10 @@
+//! The program against real kernels: namespaces, rulesets and connections.
+
+mod corpus;
+mod generator;
+mod harness;
+mod judge;
+mod oracle;
+mod refusals;
+mod rulesets;
+mod story;

@@ -172,8 +172,10 @@ fn conditions_and_lists() {
         "filter",
         "INPUT",
         "-m limit --limit 5/sec -j ACCEPT => limit rate 5/second burst 5 packets counter accept
-        -m hashlimit --hashlimit-above 5/sec --hashlimit-name x --hashlimit-mode srcip -j DROP => -m hashlimit counter drop
-        -p tcp -m connlimit --connlimit-above 5 -j DROP => meta l4proto tcp -m connlimit counter drop
+        -m hashlimit --hashlimit-above 5/sec --hashlimit-name x --hashlimit-mode srcip -j DROP => -m hashlimit --hashlimit-above counter drop
+        -m hashlimit --hashlimit-upto 5/sec --hashlimit-name y --hashlimit-mode srcip -j ACCEPT => -m hashlimit --hashlimit-upto counter accept
+        -p tcp -m connlimit --connlimit-above 5 -j DROP => meta l4proto tcp -m connlimit --connlimit-above counter drop
+        -p tcp -m connlimit --connlimit-upto 5 -j ACCEPT => meta l4proto tcp -m connlimit --connlimit-upto counter accept
         -m recent --set --name a -j ACCEPT => -m recent --set --name a counter accept
         -m recent --rcheck --name a -j DROP => -m recent --rcheck --name a counter drop
         -m recent ! --rcheck --name a -j DROP => ! -m recent --rcheck --name a counter drop

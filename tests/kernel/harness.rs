@@ -105,3 +105,23 @@ fn forwarding_is_judged_apart_from_input() {
         assert!(world.connects(from, 50_000));
     }
 }
+
+#[test]
+fn a_redirected_connection_does_not_count_as_the_ports_own() {
+    if !ready(&["nft", "ip"]) {
+        return;
+    }
+    let world = World::new();
+    world.load(
+        "table inet nat {
+            chain prerouting {
+                type nat hook prerouting priority dstnat;
+                tcp dport 50000 redirect to :50001
+                tcp dport 50002 redirect
+            }
+        }",
+    );
+    let ports = [50_000, 50_001, 50_002];
+    let reached = world.reached_both([&ports; 2], |_, port| port != 50_000);
+    assert_eq!(reached, [[50_001, 50_002].into(), [50_001, 50_002].into()]);
+}

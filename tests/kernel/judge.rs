@@ -1,10 +1,9 @@
 //! The evaluator's word against real connections.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
-use firewall::model::ports::PortSet;
-use firewall::model::reach::{Family, Reach, ReachMap};
+use firewall::model::ports::{PortRange, PortSet};
+use firewall::model::reach::{Family, Reach, ReachEntry, ReachMap};
 
 use crate::support::program::FAMILIES;
 use crate::support::world::World;
@@ -63,7 +62,7 @@ pub(crate) fn compare(world: &World, ports: &BTreeSet<u16>) -> Result<Count, Str
         maps[family].reach(port) == Some(Reach::Open)
     });
     let mut count = Count::default();
-    let mut wrong = String::new();
+    let mut wrong: BTreeMap<String, PortSet> = BTreeMap::new();
     for family in 0..2 {
         for port in &asked[family] {
             let entry = maps[family]
@@ -71,33 +70,42 @@ pub(crate) fn compare(world: &World, ports: &BTreeSet<u16>) -> Result<Count, Str
                 .ok_or_else(|| format!("no verdict on {} port {port}", FAMILIES[family]))?;
             *count.verdicts.entry(entry.reach).or_default() += 1;
             let connected = open[family].contains(port);
-            let agrees = match entry.reach {
-                Reach::Open => connected,
-                Reach::Closed => !connected,
-                Reach::Restricted | Reach::Unknown => true,
-            };
-            if !agrees {
-                writeln!(
-                    wrong,
-                    "{} port {port}: {} because {}; a connection {}",
-                    FAMILIES[family],
-                    entry.reach.as_str(),
-                    entry.because,
-                    if connected {
-                        "gets through"
-                    } else {
-                        "does not get through"
-                    },
-                )
-                .expect("write to a string");
+            if let Some(message) = disagreement(entry, connected) {
+                let ports = wrong
+                    .entry(format!("{}: {message}", FAMILIES[family]))
+                    .or_default();
+                *ports = ports.union(&PortSet::from(PortRange::single(*port)));
             }
         }
     }
     if wrong.is_empty() {
-        Ok(count)
-    } else {
-        Err(wrong)
+        return Ok(count);
     }
+    let lines = wrong
+        .iter()
+        .map(|(message, ports)| format!("{message}: ports {ports}\n"));
+    Err(lines.collect())
+}
+
+/// What is wrong with a verdict, given what a connection did.
+fn disagreement(entry: &ReachEntry, connected: bool) -> Option<String> {
+    let agrees = match entry.reach {
+        Reach::Open => connected,
+        Reach::Closed => !connected,
+        Reach::Restricted | Reach::Unknown => true,
+    };
+    let reality = if connected {
+        "gets through"
+    } else {
+        "does not get through"
+    };
+    (!agrees).then(|| {
+        format!(
+            "{} because {}, but a connection {reality}",
+            entry.reach.as_str(),
+            entry.because
+        )
+    })
 }
 
 /// The ports worth a connection: those given and their neighbours, and both sides of every change of the verdict.

@@ -5,6 +5,7 @@ mod generator;
 mod harness;
 mod judge;
 mod oracle;
+mod real_daemons;
 mod refusals;
 mod rulesets;
 mod story;

@@ -209,3 +209,20 @@ fn reductions(case: &Case) -> Vec<Case> {
     }
     smaller
 }
+
+/// Not a test but a tool: judges the ruleset in the file `PASVSYNC_RULESET` and prints every verdict.
+#[test]
+#[ignore = "a tool: PASVSYNC_RULESET=FILE cargo test -- --ignored --nocapture judge_a_file"]
+fn judge_a_file() {
+    let path = std::env::var("PASVSYNC_RULESET").expect("PASVSYNC_RULESET names a file");
+    let world = World::new();
+    world.load(&fs_err::read_to_string(path).expect("the ruleset"));
+    for map in super::judge::verdicts(&world).expect("the ruleset is read") {
+        for (ports, entry) in map.intervals() {
+            let (family, reach) = (map.family, entry.reach.as_str());
+            eprintln!("{family} {ports}: {reach} because {}", entry.because);
+        }
+    }
+    let compared = compare(&world, &[21, 50_000, 50_050, 50_100].into());
+    eprintln!("{}", compared.expect("verdicts and connections agree"));
+}

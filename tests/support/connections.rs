@@ -1,7 +1,7 @@
 //! Real connections: listeners in the server's namespace, probes from the client's.
 //!
-//! A port counts as open only when a byte written by the server behind the accepted connection reaches the client: the
-//! first packet, the reply and the client's next packet have then all come through.
+//! A port counts as open only when what its listener writes behind the accepted connection reaches the client: the
+//! first packet, the reply and the client's next packet have then all come through, and to this very port.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,7 +21,7 @@ use super::namespace::Namespace;
 /// The number that the accepting thread knows its stop signal by; no port has it.
 const STOP: u64 = 1 << 16;
 
-/// Listeners on any number of ports, dual stack, that greet every connection with one byte.
+/// Listeners on any number of ports, dual stack, that greet every connection with their number.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     sockets: Arc<Mutex<BTreeMap<u16, TcpListener>>>,
@@ -113,7 +113,7 @@ fn accept(sockets: &Mutex<BTreeMap<u16, TcpListener>>, epoll: &OwnedFd) {
             let port = u16::try_from(number).expect("a port");
             // A failed accept or write is a connection that did not come through: the client will notice.
             if let Some((mut stream, _)) = sockets.get(&port).and_then(|it| it.accept().ok()) {
-                let _ = stream.write_all(b"+");
+                let _ = stream.write_all(&port.to_be_bytes());
             }
         }
     }
@@ -140,9 +140,11 @@ enum Attempt {
 
 /// Tries all connections at once from the calling thread's namespace; `true` where the greeting came.
 ///
-/// Returns as soon as every attempt is decided; what is still silent after `limit` counts as closed.
-pub(crate) fn probe(targets: &[Target], limit: Duration) -> Vec<bool> {
-    let mut attempts: Vec<Attempt> = targets.iter().map(start).collect();
+/// Returns as soon as every attempt is decided; what is still silent after `limit` counts as closed. All of them leave
+/// from `source`: with a port of its own for every call, connection tracking never takes an attempt for a part of an
+/// earlier one, whose end a later ruleset has swallowed.
+pub(crate) fn probe(targets: &[Target], source: u16, limit: Duration) -> Vec<bool> {
+    let mut attempts: Vec<Attempt> = targets.iter().map(|target| start(target, source)).collect();
     let end = Instant::now() + limit;
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -154,7 +156,7 @@ pub(crate) fn probe(targets: &[Target], limit: Duration) -> Vec<bool> {
         }
         for index in ready(&attempts, &waiting, left) {
             let attempt = std::mem::replace(&mut attempts[index], Attempt::Done(false));
-            attempts[index] = advance(attempt);
+            attempts[index] = advance(attempt, targets[index].port);
         }
     }
     attempts
@@ -164,7 +166,7 @@ pub(crate) fn probe(targets: &[Target], limit: Duration) -> Vec<bool> {
 }
 
 /// Sends the first packet.
-fn start(target: &Target) -> Attempt {
+fn start(target: &Target, source: u16) -> Attempt {
     let family = match target.from {
         IpAddr::V4(_) => AddressFamily::INET,
         IpAddr::V6(_) => AddressFamily::INET6,
@@ -172,7 +174,8 @@ fn start(target: &Target) -> Attempt {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket =
         rustix::net::socket_with(family, SocketType::STREAM, flags, None).expect("a socket");
-    rustix::net::bind(&socket, &SocketAddr::new(target.from, 0))
+    sockopt::set_socket_reuseaddr(&socket, true).expect("share the source port");
+    rustix::net::bind(&socket, &SocketAddr::new(target.from, source))
         .unwrap_or_else(|error| panic!("bind to {}: {error}", target.from));
     match rustix::net::connect(&socket, &SocketAddr::new(target.to, target.port)) {
         Ok(()) => Attempt::Connected(socket),
@@ -205,17 +208,17 @@ fn ready(attempts: &[Attempt], waiting: &[usize], left: Duration) -> Vec<usize> 
         .collect()
 }
 
-/// One step further.
-fn advance(attempt: Attempt) -> Attempt {
+/// One step further. A greeting with another number comes from where nat has sent the connection instead.
+fn advance(attempt: Attempt, port: u16) -> Attempt {
     match attempt {
         Attempt::Connecting(socket) => match sockopt::socket_error(&socket) {
             Ok(Ok(())) => Attempt::Connected(socket),
             _ => Attempt::Done(false),
         },
         Attempt::Connected(socket) => {
-            let mut greeting = [0_u8; 1];
+            let mut greeting = [0_u8; 2];
             let received = rustix::net::recv(&socket, &mut greeting, RecvFlags::empty());
-            Attempt::Done(matches!(received, Ok((1, _))))
+            Attempt::Done(received.is_ok() && greeting == port.to_be_bytes())
         }
         done @ Attempt::Done(_) => done,
     }

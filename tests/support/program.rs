@@ -1,6 +1,6 @@
 //! The program under test, run in the server's namespace.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -106,19 +106,19 @@ impl World {
 
     /// The program's arguments for a command, JSON output and the configuration of [`World::want`].
     pub(crate) fn arguments(&self, command: &[&str]) -> Vec<String> {
-        let (verb, rest) = command.split_first().expect("a command");
-        let configuration = format!("pure-ftpd={}", self.configuration().display());
-        [*verb, "--output", "json", "--daemon-config", &configuration]
-            .iter()
-            .chain(rest)
-            .map(ToString::to_string)
-            .collect()
+        arguments("pure-ftpd", &self.configuration(), command)
     }
 
     /// Runs the program: `command` is the verb and further arguments.
     #[track_caller]
     pub(crate) fn pasvsync(&self, command: &[&str]) -> Run {
-        let arguments = self.arguments(command);
+        self.pasvsync_for("pure-ftpd", &self.configuration(), command)
+    }
+
+    /// Runs the program with the configuration of another daemon.
+    #[track_caller]
+    pub(crate) fn pasvsync_for(&self, daemon: &str, path: &Path, command: &[&str]) -> Run {
+        let arguments = arguments(daemon, path, command);
         let output = self.server.run(|| run(quiet(PROGRAM).args(&arguments), ""));
         Run::from(output)
     }
@@ -147,4 +147,15 @@ impl World {
         assert_eq!(started.len(), 1, "the program starts others:\n{calls}");
         Run::from(output)
     }
+}
+
+/// The verb, JSON output, the daemon's configuration, and the further arguments.
+fn arguments(daemon: &str, path: &Path, command: &[&str]) -> Vec<String> {
+    let (verb, rest) = command.split_first().expect("a command");
+    let configuration = format!("{daemon}={}", path.display());
+    [*verb, "--output", "json", "--daemon-config", &configuration]
+        .iter()
+        .chain(rest)
+        .map(ToString::to_string)
+        .collect()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::command::{Output, quiet, run};
@@ -30,6 +31,8 @@ pub(crate) struct World {
     client: Namespace,
     inside: Option<(Namespace, Listeners)>,
     listeners: Listeners,
+    /// The source port of the next probe.
+    source: AtomicU16,
     /// A folder for configuration files.
     pub(crate) folder: tempfile::TempDir,
 }
@@ -86,6 +89,7 @@ impl World {
             client,
             inside: None,
             listeners: Listeners::new(),
+            source: AtomicU16::new(10_000),
             folder: tempfile::tempdir().expect("a folder"),
         }
     }
@@ -211,7 +215,7 @@ impl World {
         self.listen(ports);
         let from: IpAddr = from.parse().expect("an address");
         let targets = targets(from, SERVER, ports);
-        reach(&self.client, &targets, expected)
+        self.reach(&targets, expected)
     }
 
     /// The same in both families at once, from [`CLIENT`]: the open ports of IPv4, then of IPv6.
@@ -229,10 +233,11 @@ impl World {
                 targets(from, SERVER, ports[family])
             })
             .collect();
-        let mut open = tries(&self.client, &all, |target| {
-            expected(usize::from(target.from.is_ipv6()), target.port)
-        })
-        .into_iter();
+        let mut open = self
+            .tries(&all, |target| {
+                expected(usize::from(target.from.is_ipv6()), target.port)
+            })
+            .into_iter();
         ports.map(|ports| {
             ports
                 .iter()
@@ -252,7 +257,35 @@ impl World {
         let (inside, listeners) = self.inside.as_ref().expect("a host behind the server");
         listeners.add(inside, ports);
         let from: IpAddr = from.parse().expect("an address");
-        reach(&self.client, &targets(from, INSIDE, ports), |_| false)
+        self.reach(&targets(from, INSIDE, ports), |_| false)
+    }
+
+    fn reach(&self, targets: &[Target], expected: impl Fn(u16) -> bool) -> BTreeSet<u16> {
+        let open = self.tries(targets, |target| expected(target.port));
+        targets
+            .iter()
+            .zip(open)
+            .filter(|(_, open)| *open)
+            .map(|(target, _)| target.port)
+            .collect()
+    }
+
+    /// Probes all targets, and those that should have answered and did not once more: a loaded machine may be slow.
+    fn tries(&self, targets: &[Target], expected: impl Fn(&Target) -> bool) -> Vec<bool> {
+        let mut open = self.probe(targets, FIRST_TRY);
+        let late: Vec<usize> = (0..targets.len())
+            .filter(|index| !open[*index] && expected(&targets[*index]))
+            .collect();
+        let again: Vec<Target> = late.iter().map(|index| targets[*index]).collect();
+        for (index, answer) in late.into_iter().zip(self.probe(&again, SECOND_TRY)) {
+            open[index] = answer;
+        }
+        open
+    }
+
+    fn probe(&self, targets: &[Target], limit: Duration) -> Vec<bool> {
+        let source = self.source.fetch_add(1, Ordering::Relaxed);
+        self.client.run(|| probe(targets, source, limit))
     }
 }
 
@@ -267,32 +300,6 @@ fn targets(from: IpAddr, to: [&str; 2], ports: &[u16]) -> Vec<Target> {
             port: *port,
         })
         .collect()
-}
-
-fn reach(client: &Namespace, targets: &[Target], expected: impl Fn(u16) -> bool) -> BTreeSet<u16> {
-    let open = tries(client, targets, |target| expected(target.port));
-    targets
-        .iter()
-        .zip(open)
-        .filter(|(_, open)| *open)
-        .map(|(target, _)| target.port)
-        .collect()
-}
-
-/// Probes all targets, and those that should have answered and did not once more: a loaded machine may be slow.
-fn tries(client: &Namespace, targets: &[Target], expected: impl Fn(&Target) -> bool) -> Vec<bool> {
-    let mut open = client.run(|| probe(targets, FIRST_TRY));
-    let late: Vec<usize> = (0..targets.len())
-        .filter(|index| !open[*index] && expected(&targets[*index]))
-        .collect();
-    let again: Vec<Target> = late.iter().map(|index| targets[*index]).collect();
-    for (index, answer) in late
-        .into_iter()
-        .zip(client.run(|| probe(&again, SECOND_TRY)))
-    {
-        open[index] = answer;
-    }
-    open
 }
 
 /// Runs a batch of `ip` commands.

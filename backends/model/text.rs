@@ -1,11 +1,13 @@
 //! Rules in nft's words, for people. What iptables wrote and nft has no words for is in iptables' words.
 
+mod names;
 mod values;
 
 use std::fmt::{self, Display, Formatter};
 
-pub(crate) use self::values::payload_name;
-use self::values::{Context, operand, part_name};
+pub(crate) use self::names::payload_name;
+use self::names::{Context, part_name};
+use self::values::operand;
 use super::ruleset::{
     Element, ElementKey, Elements, Field, Mark, Operation, Operator, Part, PayloadBase, Rule, Set,
     Statement, Table, Test, Value, Verdict,

@@ -90,7 +90,11 @@ impl Socket {
         let mut generation = None;
         self.channel.receive(0)?;
         for message in messages(&self.channel.buffer) {
-            message.check()?;
+            // A kernel without nf_tables does not know the subsystem.
+            message.failure().map_err(|failure| match failure.number {
+                EINVAL | EOPNOTSUPP => unsupported(failure.system()),
+                _ => failure.plain(),
+            })?;
             generation = Attributes::new(message.attributes()).number(GENERATION_ID);
         }
         generation.ok_or_else(|| Error::new(ErrorKind::Protocol, "nf_tables sent no generation id"))
@@ -364,40 +368,52 @@ struct Failure {
 }
 
 impl Failure {
+    /// The system's own error.
+    fn system(&self) -> io::Error {
+        io::Error::from_raw_os_error(self.number)
+    }
+
     /// The error of a reading request.
     fn plain(&self) -> Error {
-        let source = io::Error::from_raw_os_error(self.number);
         match self.number {
-            EPERM | EACCES => permission(source),
-            EINVAL | EOPNOTSUPP | EPROTONOSUPPORT => unsupported(source),
+            EPERM | EACCES => permission(self.system()),
             EINTR | EAGAIN | ERESTART => changed(),
-            _ => Error::new(ErrorKind::Refused, format!("nf_tables: {}", self.text()))
-                .with_source(source),
+            _ => Error::new(
+                ErrorKind::Refused,
+                format!("the kernel refuses to list the firewall: {}", self.text()),
+            )
+            .with_source(self.system()),
         }
     }
 
     /// The error of a message in a batch; number 0 is the batch's beginning.
     fn in_batch(&self, index: u32) -> Error {
-        let source = io::Error::from_raw_os_error(self.number);
+        let text = self.text();
         match (self.number, index) {
             (ERESTART, _) => {
                 Error::new(ErrorKind::Changed, "the ruleset changed since it was read")
             }
-            (EPERM | EACCES, 0) => permission(source),
-            _ => {
-                let text = self.text();
-                let message = format!("nf_tables refuses message {index} of the batch: {text}");
-                Error::new(ErrorKind::Refused, message).with_source(source)
-            }
+            (EPERM | EACCES, 0) => permission(self.system()),
+            // The kernel lets nobody but the owner touch a table with the flag `owner` (`nft_table_lookup`).
+            (EPERM, index) => Error::new(
+                ErrorKind::NotOurs,
+                format!("nf_tables refuses message {index} of the batch: {text}"),
+            )
+            .with_hint("a running program owns the table (flag owner); use that program")
+            .with_source(self.system()),
+            (_, index) => Error::new(
+                ErrorKind::Refused,
+                format!("nf_tables refuses message {index} of the batch: {text}"),
+            )
+            .with_source(self.system()),
         }
     }
 
     /// The system's words, and the kernel's if there are any.
     fn text(&self) -> String {
-        let system = io::Error::from_raw_os_error(self.number);
         match &self.words {
-            Some(words) => format!("{system}: {words}"),
-            None => system.to_string(),
+            Some(words) => format!("{}: {words}", self.system()),
+            None => self.system().to_string(),
         }
     }
 }
@@ -420,7 +436,7 @@ fn system_error(source: io::Error, call: &str) -> Error {
 fn permission(source: io::Error) -> Error {
     Error::new(
         ErrorKind::Permission,
-        "not permitted to read the firewall (nf_tables)",
+        "not permitted to use the firewall (nf_tables)",
     )
     .with_hint("run as root, or with CAP_NET_ADMIN in the network namespace")
     .with_source(source)

@@ -141,21 +141,28 @@ impl Socket {
     /// the kernel does not accept; `Permission`.
     pub fn send_batch(&mut self, batch: &[u8]) -> Result<()> {
         let first = messages(batch).next().map(|message| message.sequence);
+        let first = first.unwrap_or_default();
         self.channel.send(batch)?;
         // The kernel has worked through the whole batch when the send returns, so every answer is there.
         let mut outcome = Ok(());
-        self.channel.receive(0)?;
-        loop {
+        let mut answered = false;
+        while self.channel.receive_more()? {
             for message in messages(&self.channel.buffer) {
+                answered = true;
                 if let Err(failure) = message.failure() {
-                    let index = message.sequence.wrapping_sub(first.unwrap_or_default());
+                    let index = message.sequence.wrapping_sub(first);
                     outcome = outcome.and(Err(failure.in_batch(index)));
                 }
             }
-            if !self.channel.receive_more()? {
-                return outcome;
-            }
         }
+        // Between the messages that begin and end a batch each asks for an answer.
+        if !answered && messages(batch).count() > 2 {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "nf_tables did not answer to a batch",
+            ));
+        }
+        outcome
     }
 }
 

@@ -19,12 +19,10 @@ fn corpus() -> Option<PathBuf> {
 }
 
 /// The files of one kind.
-fn files(folder: &Path) -> Vec<PathBuf> {
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_file())
-        .collect();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.is_file() && path.to_string_lossy().ends_with(extension));
     files.sort();
     files
 }
@@ -140,12 +138,13 @@ fn every_ruleset_of_the_corpus_is_read() {
         return skip("no corpus of rulesets");
     };
     let (mut count, mut names, mut report) = (0, BTreeMap::<String, usize>::new(), String::new());
-    for (kind, loader) in [
-        ("nft", "nft"),
-        ("ipt", "iptables-nft-restore"),
-        ("ipt6", "ip6tables-nft-restore"),
+    for (kind, extension, loader) in [
+        ("nft", "", "nft"),
+        ("ipt", "", "iptables-nft-restore"),
+        ("ipt6", "", "ip6tables-nft-restore"),
+        ("real", ".sh", "sh"),
     ] {
-        for file in files(&folder.join(kind)) {
+        for file in files(&folder.join(kind), extension) {
             let Some(Loaded {
                 everything,
                 path,

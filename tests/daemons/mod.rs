@@ -1,0 +1,4 @@
+//! The FTP daemons' configurations.
+
+mod corpus;
+mod support;

@@ -118,7 +118,6 @@ impl Disk {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let descriptor = match self.open(path, flags) {
             Ok(descriptor) => descriptor,
-            Err(Errno::NOTDIR) => return Ok(None),
             Err(Errno::NOENT) if self.kind(path) == Some(Kind::Symlink) => {
                 return Err(ConfigError::new(
                     ConfigErrorKind::Missing,
@@ -127,7 +126,7 @@ impl Disk {
                 )
                 .with_help("remove the symlink, or restore the file it points to"));
             }
-            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
             Err(errno) => return Err(failure(&self.shown(path), errno)),
         };
         self.contents(path, descriptor).map(Some)

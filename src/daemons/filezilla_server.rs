@@ -11,7 +11,7 @@ use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
 /// The name, as `--daemon` takes it.
-pub const NAME: &str = "filezilla-server";
+pub(super) const NAME: &str = "filezilla-server";
 
 /// Where its package keeps the settings.
 const PATH: &str = "/opt/filezilla-server/etc/settings.xml";
@@ -20,7 +20,7 @@ const DEEPEST: usize = 64;
 
 /// `FileZilla` Server.
 #[derive(Clone, Copy, Debug)]
-pub struct FileZillaServer;
+pub(super) struct FileZillaServer;
 
 impl Daemon for FileZillaServer {
     fn name(&self) -> &'static str {
@@ -41,10 +41,10 @@ impl Daemon for FileZillaServer {
         };
         let settings = Settings::parse(&source.bytes).map_err(|(at, message)| {
             let before = &source.bytes[..at.min(source.bytes.len())];
-            let line = before.iter().filter(|&&byte| byte == b'\n').count();
-            let raw = source.bytes.split(|&byte| byte == b'\n').nth(line).unwrap_or_default();
+            let line = text::newlines(before);
+            let raw = source.bytes.split(|&byte| byte == b'\n').nth(line as usize).unwrap_or_default();
             ConfigError::new(ConfigErrorKind::Malformed, &host.disk.shown(&path), message)
-                .at_line(u32::try_from(line + 1).unwrap_or(1), &raw[..raw.len().min(240)])
+                .at_line(line + 1, &raw[..raw.len().min(240)])
                 .with_help("restore settings.xml from a backup, or save the settings again in the administration interface")
         })?;
         Ok(vec![settings.into_reading(host, &path)])
@@ -78,11 +78,7 @@ impl Settings {
                 .unwrap_or(bytes.len())
                 .min(bytes.len());
             let event = event.map_err(|error| (at, error.to_string()))?;
-            let newlines = bytes[counted..at]
-                .iter()
-                .filter(|&&byte| byte == b'\n')
-                .count();
-            line += u32::try_from(newlines).unwrap_or(0);
+            line += text::newlines(&bytes[counted..at]);
             counted = at;
             match event {
                 Event::Start(element) => {
@@ -96,7 +92,7 @@ impl Settings {
                     path.pop();
                 }
                 Event::Text(content) => {
-                    settings.text(&path, &text::clean(content.as_bytes()), line)
+                    settings.text(&path, &text::clean(content.as_bytes()), line);
                 }
                 Event::Eof if path.is_empty() => return Ok(settings),
                 Event::Eof => return Err((at, "the file ends inside an element".to_owned())),

@@ -1,9 +1,11 @@
 //! ProFTPD 1.3: the servers of its configuration and the ports of each.
 
+mod directives;
 mod include;
 mod lines;
 mod modules;
 mod parse;
+mod sections;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -19,7 +21,7 @@ use crate::findings::{Finding, Location};
 use crate::passive::{PassiveRange, Reading};
 
 /// The name, as `--daemon` takes it.
-pub const NAME: &str = "proftpd";
+pub(super) const NAME: &str = "proftpd";
 
 /// Compiled-in paths: Debian and Ubuntu; EPEL, cPanel, Plesk, `DirectAdmin`, upstream's rpm; FreeBSD.
 const PATHS: &[&str] = &[
@@ -30,7 +32,7 @@ const PATHS: &[&str] = &[
 
 /// ProFTPD.
 #[derive(Clone, Copy, Debug)]
-pub struct ProFtpd;
+pub(super) struct ProFtpd;
 
 impl Daemon for ProFtpd {
     fn name(&self) -> &'static str {
@@ -39,22 +41,19 @@ impl Daemon for ProFtpd {
 
     fn read(&self, host: &Host, chosen: Option<&Path>) -> Result<Vec<Reading>, ConfigError> {
         let invocation = Invocation::find(host)?;
-        let (path, others) = match chosen
-            .map(Path::to_path_buf)
-            .or_else(|| invocation.file.clone())
-        {
-            Some(path) => (path, Vec::new()),
-            None => {
-                let mut present = PATHS
-                    .iter()
-                    .map(PathBuf::from)
-                    .filter(|path| host.disk.kind(path).is_some());
-                let Some(path) = present.next() else {
-                    return Ok(Vec::new());
-                };
-                (path, present.collect())
-            }
+        let named = chosen.map(Path::to_path_buf).or(invocation.file.clone());
+        let mut candidates = match named {
+            Some(path) => vec![path],
+            None => PATHS
+                .iter()
+                .map(PathBuf::from)
+                .filter(|path| host.disk.kind(path).is_some())
+                .collect(),
         };
+        if candidates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let path = candidates.remove(0);
         let Some(source) = host.disk.read(&path)? else {
             return missing(host, chosen, &path);
         };
@@ -70,7 +69,7 @@ impl Daemon for ProFtpd {
         };
         let parsed = parse::parse(host, start, &path, source.bytes)?;
         let mut reading = assemble(host, parsed);
-        for other in others {
+        for other in candidates {
             reading.findings.push(
                 Finding::new(
                     "several-configurations",
@@ -219,10 +218,10 @@ fn assemble(host: &Host, parsed: Parsed) -> Reading {
                 reading.passive.push(range);
             }
         }
-        if let Some(advertised) = resolve(&parsed, settings, |s| s.masquerade.as_ref()) {
-            if !reading.advertised.contains(advertised) {
-                reading.advertised.push(advertised.clone());
-            }
+        if let Some(advertised) = resolve(&parsed, settings, |s| s.masquerade.as_ref())
+            && !reading.advertised.contains(advertised)
+        {
+            reading.advertised.push(advertised.clone());
         }
         if settings.implicit_tls || parsed.globals.iter().any(|global| global.implicit_tls) {
             let message =
@@ -265,7 +264,7 @@ fn ranges_of(parsed: &Parsed, settings: &Settings) -> Vec<PassiveRange> {
         .collect()
 }
 
-/// [RUN] Without PassivePorts, PASV takes the kernel's ephemeral ports, EPSV any port from 1024 on.
+/// [RUN] Without `PassivePorts`, PASV takes the kernel's ephemeral ports, EPSV any port from 1024 on.
 fn default_ports(host: &Host) -> PortSet {
     PortRange::new(1024, u16::MAX)
         .into_iter()

@@ -9,11 +9,11 @@ use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
 /// The name, as `--daemon` takes it.
-pub const NAME: &str = "pyftpdlib";
+pub(super) const NAME: &str = "pyftpdlib";
 
 /// `python -m pyftpdlib`.
 #[derive(Clone, Copy, Debug)]
-pub struct Pyftpdlib;
+pub(super) struct Pyftpdlib;
 
 impl Daemon for Pyftpdlib {
     fn name(&self) -> &'static str {

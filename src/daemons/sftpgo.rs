@@ -10,7 +10,7 @@ use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
 /// The name, as `--daemon` takes it.
-pub const NAME: &str = "sftpgo";
+pub(super) const NAME: &str = "sftpgo";
 
 /// Folders that are searched when the environment names none.
 const FOLDERS: &[&str] = &["/etc/sftpgo", "/usr/local/etc/sftpgo", "/var/lib/sftpgo"];
@@ -30,7 +30,7 @@ const DEFAULT_RANGE: (i64, i64) = (50_000, 50_100);
 
 /// `SFTPGo`.
 #[derive(Clone, Copy, Debug)]
-pub struct SftpGo;
+pub(super) struct SftpGo;
 
 impl Daemon for SftpGo {
     fn name(&self) -> &'static str {
@@ -332,31 +332,26 @@ fn fill(
         .filter(|first| *first > 0)
         .zip(u16::try_from(last).ok())
         .and_then(|(first, last)| PortRange::new(first, last));
-    match ports {
-        Some(ports) => {
-            reading.effective = ports.into();
-            if set {
-                reading.passive.push(PassiveRange { ports, location });
-            }
+    if let Some(ports) = ports {
+        reading.effective = ports.into();
+        if set {
+            reading.passive.push(PassiveRange { ports, location });
         }
-        None => {
-            reading.effective = PortSet::from(host.ephemeral);
-            if first != 0 || last != 0 {
-                let code = if first > 65_535 || last > 65_535 {
-                    "range-above-65535"
-                } else {
-                    "range-reversed"
-                };
-                let message = format!(
-                    "passive_port_range {first} to {last} is none: SFTPGo lets the kernel choose"
-                );
-                reading.findings.push(
-                    Finding::new(code, message)
-                        .with_hint("set start to the lower port and end to the higher one")
-                        .at(location),
-                );
-            }
-        }
+        return;
+    }
+    reading.effective = PortSet::from(host.ephemeral);
+    if first != 0 || last != 0 {
+        let code = if first > 65_535 || last > 65_535 {
+            "range-above-65535"
+        } else {
+            "range-reversed"
+        };
+        let message =
+            format!("passive_port_range {first} to {last} is none: SFTPGo lets the kernel choose");
+        let hint = "set start to the lower port and end to the higher one";
+        reading
+            .findings
+            .push(Finding::new(code, message).with_hint(hint).at(location));
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// What a terminal may see of `bytes`: UTF-8, or Latin-1 where it is not; every control and direction character is a
 /// blank, so that columns stay where they are.
-pub fn clean(bytes: &[u8]) -> String {
+pub(super) fn clean(bytes: &[u8]) -> String {
     let harmless = |c: char| if is_harmful(c) { ' ' } else { c };
     match std::str::from_utf8(bytes) {
         Ok(text) => text.chars().map(harmless).collect(),
@@ -19,13 +19,19 @@ fn is_harmful(c: char) -> bool {
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
+/// How many lines end in `bytes`.
+pub(super) fn newlines(bytes: &[u8]) -> u32 {
+    let newlines = bytes.split(|&byte| byte == b'\n').count() - 1;
+    u32::try_from(newlines).unwrap_or(u32::MAX)
+}
+
 /// C's `isspace` in the C locale.
-pub fn is_space(byte: u8) -> bool {
+pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | 0x0B | 0x0C | b'\r')
 }
 
 /// Without leading blanks.
-pub fn trim_start(mut bytes: &[u8]) -> &[u8] {
+pub(super) fn trim_start(mut bytes: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = bytes
         && is_space(*first)
     {
@@ -35,7 +41,7 @@ pub fn trim_start(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// Without trailing blanks.
-pub fn trim_end(mut bytes: &[u8]) -> &[u8] {
+pub(super) fn trim_end(mut bytes: &[u8]) -> &[u8] {
     while let [rest @ .., last] = bytes
         && is_space(*last)
     {
@@ -45,12 +51,12 @@ pub fn trim_end(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// Without blanks on either side.
-pub fn trim(bytes: &[u8]) -> &[u8] {
+pub(super) fn trim(bytes: &[u8]) -> &[u8] {
     trim_start(trim_end(bytes))
 }
 
 /// The bytes before the first NUL: what a C string holds.
-pub fn c_string(bytes: &[u8]) -> &[u8] {
+pub(super) fn c_string(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
@@ -64,7 +70,11 @@ pub(super) fn atoi(bytes: &[u8]) -> i32 {
     };
     let limit = (1_u128 << 63) - u128::from(!negative);
     let magnitude = decimal(digits).min(limit) as u64 as u32;
-    let value = if negative { magnitude.wrapping_neg() } else { magnitude };
+    let value = if negative {
+        magnitude.wrapping_neg()
+    } else {
+        magnitude
+    };
     value.cast_signed()
 }
 
@@ -74,19 +84,19 @@ pub(super) fn unsigned(digits: &[u8]) -> u32 {
 }
 
 /// The number that the leading digits write, saturating far above 64 bits.
-fn decimal(digits: &[u8]) -> i128 {
+fn decimal(digits: &[u8]) -> u128 {
     digits
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
-        .fold(0_i128, |value, digit| {
+        .fold(0_u128, |value, digit| {
             value
                 .saturating_mul(10)
-                .saturating_add(i128::from(digit - b'0'))
+                .saturating_add(u128::from(digit - b'0'))
         })
 }
 
 /// The words of a line, as shells and unit files write them: blanks separate, quotes of both kinds group.
-pub fn shell_words(line: &str) -> Vec<String> {
+pub(super) fn shell_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = None::<String>;
     let mut quote = None::<char>;
@@ -108,7 +118,7 @@ pub fn shell_words(line: &str) -> Vec<String> {
 }
 
 /// fnmatch(3) with `FNM_PERIOD`, on one path component: `*`, `?`, `[...]`, `\`; a leading dot must be written out.
-pub fn matches_wildcard(pattern: &[u8], name: &[u8]) -> bool {
+pub(super) fn matches_wildcard(pattern: &[u8], name: &[u8]) -> bool {
     if name.first() == Some(&b'.') && pattern.first() != Some(&b'.') {
         return false;
     }

@@ -262,10 +262,9 @@ fn xinetd_service(path: &Path, text: &str, program: &str) -> Option<SuperServer>
 /// The port of a service's name or number; addresses in front are left away.
 pub(super) fn service_port(service: &str) -> Option<u16> {
     match service.rsplit(':').next()? {
-        "ftp" => Some(21),
+        "ftp" | "ftp_psa" => Some(21),
         "ftps" => Some(990),
         "ftp-data" => Some(20),
-        "ftp_psa" => Some(21),
         number => number.parse().ok(),
     }
 }

@@ -1,58 +1,27 @@
 //! vsftpd 3: files and `-oKEY=VALUE`, the last value wins; what is out of bounds is repaired without a word.
 
+mod settings;
+
 use std::path::{Path, PathBuf};
 
-use firewall::model::ports::{PortRange, PortSet};
+use firewall::model::ports::PortSet;
 
+use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Setting, Settings, effective_range, number};
 use super::units::{self, SuperServer};
 use super::{ConfigError, ConfigErrorKind, Daemon, Host, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
 /// The name, as `--daemon` takes it.
-pub const NAME: &str = "vsftpd";
+pub(super) const NAME: &str = "vsftpd";
 
 /// Debian and upstream; FreeBSD. RHEL and Fedora have a folder, see [`FOLDER`].
 const PATHS: &[&str] = &["/etc/vsftpd.conf", "/usr/local/etc/vsftpd.conf"];
 /// RHEL: one instance per file under vsftpd.target, vsftpd.conf under vsftpd.service.
 const FOLDER: &str = "/etc/vsftpd";
-/// Only so much of a file is read [RUN].
-const READ_LIMIT: usize = 100_000;
-/// The compiled default of `pasv_min_port` [RUN].
-const DEFAULT_MINIMUM: u32 = 5001;
-
-/// Every variable with a truth value, from the 3.0.3 binary, each tried [RUN].
-const BOOLEANS: &str = "allow_anon_ssl allow_writeable_chroot anon_mkdir_write_enable anon_other_write_enable \
-    anon_upload_enable anon_world_readable_only anonymous_enable ascii_download_enable ascii_upload_enable \
-    async_abor_enable background check_shell chmod_enable chown_uploads chroot_list_enable chroot_local_user \
-    connect_from_port_20 debug_ssl delete_failed_uploads deny_email_enable dirlist_enable dirmessage_enable \
-    dual_log_enable force_anon_data_ssl force_anon_logins_ssl force_dot_files force_local_data_ssl \
-    force_local_logins_ssl ftp_enable guest_enable hide_ids http_enable implicit_ssl isolate isolate_network listen \
-    listen_ipv6 local_enable lock_upload_files log_ftp_protocol ls_recurse_enable mdtm_write no_anon_password \
-    no_log_lock one_process_model passwd_chroot_enable pasv_addr_resolve pasv_enable pasv_promiscuous port_enable \
-    port_promiscuous ptrace_sandbox require_cert require_ssl_reuse run_as_launching_user \
-    seccomp_sandbox secure_email_list_enable session_support setproctitle_enable ssl_enable ssl_request_cert ssl_sslv2 \
-    ssl_sslv3 ssl_tlsv1 strict_ssl_read_eof strict_ssl_write_shutdown syslog_enable tcp_wrappers text_userdb_names \
-    tilde_user_enable use_localtime use_sendfile userlist_deny userlist_enable utf8_filesystem validate_cert \
-    virtual_use_local_privs write_enable xferlog_enable xferlog_std_format";
-/// Every variable with a number.
-const NUMBERS: &str = "accept_timeout anon_max_rate anon_umask chown_upload_mode connect_timeout \
-    data_connection_timeout delay_failed_login delay_successful_login file_open_mode ftp_data_port \
-    idle_session_timeout listen_port local_max_rate local_umask max_clients max_login_fails max_per_ip pasv_max_port \
-    pasv_min_port trans_chunk_size";
-/// Every variable with a text.
-const TEXTS: &str = "anon_root banned_email_file banner_file ca_certs_file chown_username chroot_list_file cmds_allowed \
-    cmds_denied deny_file download_file dsa_cert_file dsa_private_key_file email_password_file ftp_username ftpd_banner \
-    guest_username hide_file listen_address listen_address6 local_root message_file nopriv_user pam_service_name \
-    pasv_address rsa_cert_file rsa_private_key_file secure_chroot_dir ssl_ciphers upload_file user_config_dir \
-    user_sub_token userlist_file vsftpd_log_file xferlog_file";
-/// Variables of other builds: Red Hat's patches, later versions.
-const ELSEWHERE: &str = "allow_writeable_root better_stou bind_retries dh_param_file ecdh_param_file file_handle_limit \
-    reverse_lookup_enable     ssl_sni_hostname ssl_tlsv1_1 ssl_tlsv1_2 ssl_tlsv1_3 wc_logs_enable";
-
 /// vsftpd.
 #[derive(Clone, Copy, Debug)]
-pub struct Vsftpd;
+pub(super) struct Vsftpd;
 
 impl Daemon for Vsftpd {
     fn name(&self) -> &'static str {
@@ -117,7 +86,7 @@ fn find(host: &Host, chosen: Option<&Path>) -> Result<Vec<Instance>, ConfigError
     }
     let mut paths: Vec<PathBuf> = PATHS.iter().map(PathBuf::from).collect();
     let names = host.disk.list(Path::new(FOLDER))?.unwrap_or_default();
-    let named = |name: &std::ffi::OsString| {
+    let is_configuration = |name: &std::ffi::OsString| {
         Path::new(name)
             .extension()
             .is_some_and(|extension| extension == "conf")
@@ -125,7 +94,7 @@ fn find(host: &Host, chosen: Option<&Path>) -> Result<Vec<Instance>, ConfigError
     paths.extend(
         names
             .iter()
-            .filter(|name| named(name))
+            .filter(|name| is_configuration(name))
             .map(|name| Path::new(FOLDER).join(name)),
     );
     for path in paths {
@@ -141,173 +110,6 @@ fn find(host: &Host, chosen: Option<&Path>) -> Result<Vec<Instance>, ConfigError
     Ok(instances)
 }
 
-/// A variable that was set.
-#[derive(Clone, Debug)]
-struct Setting {
-    key: String,
-    value: Vec<u8>,
-    location: Location,
-}
-
-/// What was read for one process, or for one user.
-#[derive(Clone, Debug, Default)]
-struct Settings {
-    list: Vec<Setting>,
-    refuses: Option<ConfigError>,
-}
-
-impl Settings {
-    /// Reads a file's text as `vsf_parseconf_load_file` does.
-    fn load(&mut self, host: &Host, path: &Path, bytes: &[u8]) {
-        let read = &bytes[..bytes.len().min(READ_LIMIT)];
-        for (number, line) in (1..).zip(read.split(|&byte| byte == b'\n')) {
-            let blank = line.iter().all(|&byte| text::is_space(byte));
-            if !blank && line.first() != Some(&b'#') {
-                self.line(host, line, &Location::line(path, number));
-            }
-        }
-    }
-
-    /// `key=value` ([RUN]; messages as the daemon writes them).
-    fn line(&mut self, host: &Host, full: &[u8], location: &Location) {
-        let line = text::c_string(text::trim_start(full));
-        let (key, value) = match line.iter().position(|&byte| byte == b'=') {
-            Some(at) => (&line[..at], Some(&line[at + 1..])),
-            None => (line, None),
-        };
-        let name = text::clean(key);
-        let listed = |list: &str| {
-            list.split_ascii_whitespace()
-                .any(|known| known.as_bytes() == key)
-        };
-        // Red Hat's build has more variables, and lives in its own folder.
-        let foreign = listed(ELSEWHERE) && location.path.starts_with(FOLDER);
-        let problem = match value {
-            _ if foreign => None,
-            _ if !listed(BOOLEANS) && !listed(NUMBERS) && !listed(TEXTS) => Some((
-                format!("500 OOPS: unrecognised variable in config file: {name}"),
-                listed(ELSEWHERE),
-            )),
-            None | Some([]) if !listed(TEXTS) => Some((
-                format!("500 OOPS: missing value in config file for: {name}"),
-                false,
-            )),
-            Some(value) if listed(BOOLEANS) && truth(value).is_none() => Some((
-                format!("500 OOPS: bad bool value in config file for: {name}"),
-                false,
-            )),
-            _ => None,
-        };
-        if let Some((message, elsewhere)) = problem {
-            if self.refuses.is_none() {
-                let kind = if elsewhere {
-                    ConfigErrorKind::RefusedHere
-                } else {
-                    ConfigErrorKind::Refused
-                };
-                let error = ConfigError::new(kind, &host.disk.shown(&location.path), message);
-                let error = error
-                    .at_line(location.line.unwrap_or(1), full)
-                    .with_help(help_for(key, value));
-                self.refuses = Some(error);
-            }
-            return;
-        }
-        self.list.push(Setting {
-            key: name,
-            value: value.unwrap_or_default().to_vec(),
-            location: location.clone(),
-        });
-    }
-
-    fn last(&self, key: &str) -> Option<&Setting> {
-        self.list.iter().rev().find(|setting| setting.key == key)
-    }
-
-    fn truth(&self, key: &str, default: bool) -> bool {
-        self.last(key)
-            .and_then(|setting| truth(&setting.value))
-            .unwrap_or(default)
-    }
-
-    fn number(&self, key: &str) -> Option<u32> {
-        self.last(key).map(|setting| number(&setting.value))
-    }
-
-    /// The range that is used once a bound was set: the repair rules of privops.c [RUN], row by row.
-    fn range(&self) -> Option<PortRange> {
-        let (minimum, maximum) = (self.number("pasv_min_port"), self.number("pasv_max_port"));
-        if minimum.is_none() && maximum.is_none() {
-            return None;
-        }
-        Some(effective_range(
-            minimum.unwrap_or(DEFAULT_MINIMUM),
-            maximum.unwrap_or(0),
-        ))
-    }
-}
-
-/// [RUN] A minimum outside 1025 to 65535 becomes 1024; a maximum below it or above 65534 becomes 65535.
-fn effective_range(minimum: u32, maximum: u32) -> PortRange {
-    let first = u16::try_from(minimum)
-        .ok()
-        .filter(|port| *port > 1024)
-        .unwrap_or(1024);
-    let last = u16::try_from(maximum)
-        .ok()
-        .filter(|port| *port >= first)
-        .unwrap_or(u16::MAX);
-    PortRange::new(first, last).unwrap_or(PortRange::single(first))
-}
-
-/// YES, TRUE, 1, NO, FALSE, 0 in any case, and nothing around them.
-fn truth(value: &[u8]) -> Option<bool> {
-    match value.to_ascii_uppercase().as_slice() {
-        b"YES" | b"TRUE" | b"1" => Some(true),
-        b"NO" | b"FALSE" | b"0" => Some(false),
-        _ => None,
-    }
-}
-
-/// [RUN] A leading 0 makes it octal, up to the first digit that is not; else atoi.
-fn number(value: &[u8]) -> u32 {
-    if value.first() == Some(&b'0') {
-        let octal = value.iter().take_while(|byte| (b'0'..=b'7').contains(byte));
-        octal.fold(0_u32, |sum, digit| {
-            sum.wrapping_shl(3).wrapping_add(u32::from(digit - b'0'))
-        })
-    } else {
-        text::atoi(value).cast_unsigned()
-    }
-}
-
-fn help_for(key: &[u8], value: Option<&[u8]>) -> String {
-    let name = text::clean(key);
-    let trimmed = name.trim();
-    let listed = |list: &str| list.split_ascii_whitespace().any(|known| known == trimmed);
-    if trimmed.starts_with('#') {
-        "a comment starts in the first column: remove the blanks before the #".to_owned()
-    } else if !key.is_ascii() {
-        "the line starts with bytes that are not ASCII (a byte order mark?): remove them".to_owned()
-    } else if trimmed != name && value.is_some() {
-        format!(
-            "no blanks around the = : {trimmed}={}",
-            text::clean(value.unwrap_or_default()).trim()
-        )
-    } else if listed(BOOLEANS) {
-        match value {
-            Some([.., b'\r']) => {
-                "the file has Windows line ends: convert it with `sed -i 's/\\r$//'`".to_owned()
-            }
-            _ => format!("write {trimmed}=YES or {trimmed}=NO, with nothing behind"),
-        }
-    } else if listed(NUMBERS) || listed(TEXTS) {
-        format!("write {trimmed}=VALUE")
-    } else {
-        format!("vsftpd 3.0.3 has no variable {trimmed}: remove the line")
-    }
-}
-
 impl Instance {
     fn read(
         &self,
@@ -320,7 +122,7 @@ impl Instance {
         for part in &self.parts {
             match part {
                 Part::Setting(setting) => {
-                    settings.line(host, setting.as_bytes(), &Location::file(&self.unit))
+                    settings.line(host, setting.as_bytes(), &Location::file(&self.unit));
                 }
                 Part::File(path) => {
                     let Some(source) = host.disk.read(path)? else {
@@ -349,7 +151,7 @@ impl Instance {
                 }
             }
         }
-        self.listening(host, &settings, servers, &mut reading);
+        listening(host, &settings, servers, &mut reading);
         reading.passive_enabled = settings.truth("pasv_enable", true);
         let mut effective = PortSet::EMPTY;
         about_range(&settings, &mut reading);
@@ -383,57 +185,51 @@ impl Instance {
         capacity(&settings, &mut reading);
         Ok(Some(reading))
     }
+}
 
-    /// The control port, and whether the daemon would listen at all.
-    fn listening(
-        &self,
-        host: &Host,
-        settings: &Settings,
-        servers: &[SuperServer],
-        reading: &mut Reading,
-    ) {
-        reading.refuses.clone_from(&settings.refuses);
-        let port = settings
-            .number("listen_port")
-            .map_or(21, |port| (port % 65_536) as u16);
-        // Port 0 is a random one [RUN].
-        reading.control = if port == 0 { Vec::new() } else { vec![port] };
-        if settings.truth("implicit_ssl", false) && settings.truth("ssl_enable", false) {
-            reading.findings.push(
-                Finding::new(
-                    "implicit-ftps",
-                    format!("port {port} speaks TLS from the first byte (implicit_ssl=YES)"),
-                )
-                .with_hint("the usual port is 990: listen_port=990"),
-            );
-        }
-        let Some(path) = reading.files.first().cloned() else {
-            return;
-        };
-        let listens = settings.truth("listen", false);
-        let listens_ipv6 = settings.truth("listen_ipv6", false);
-        let shown = host.disk.shown(&path);
-        if listens && listens_ipv6 {
-            let error = ConfigError::new(
-                ConfigErrorKind::Refused,
-                &shown,
-                "500 OOPS: run two copies of vsftpd for IPv4 and IPv6",
-            );
-            reading.refuses.get_or_insert(
-                error.with_help("keep listen_ipv6=YES alone: it listens for IPv4 too"),
-            );
-        } else if !listens && !listens_ipv6 {
-            if let Some(server) = servers.first() {
-                reading.control = servers.iter().map(|server| server.port).collect();
-                reading.files.push(server.path.clone());
-            } else if path == Path::new(PATHS[0]) {
-                let message =
-                    "500 OOPS: vsftpd: not configured for standalone, must be started from inetd";
-                let error = ConfigError::new(ConfigErrorKind::RefusedHere, &shown, message);
-                reading.refuses.get_or_insert(error.with_help(
-                    "write listen_ipv6=YES (it listens for IPv4 too), or start vsftpd from inetd",
-                ));
-            }
+/// The control port, and whether the daemon would listen at all.
+fn listening(host: &Host, settings: &Settings, servers: &[SuperServer], reading: &mut Reading) {
+    reading.refuses.clone_from(&settings.refuses);
+    let port = settings
+        .number("listen_port")
+        .map_or(21, |port| (port % 65_536) as u16);
+    // Port 0 is a random one [RUN].
+    reading.control = if port == 0 { Vec::new() } else { vec![port] };
+    if settings.truth("implicit_ssl", false) && settings.truth("ssl_enable", false) {
+        reading.findings.push(
+            Finding::new(
+                "implicit-ftps",
+                format!("port {port} speaks TLS from the first byte (implicit_ssl=YES)"),
+            )
+            .with_hint("the usual port is 990: listen_port=990"),
+        );
+    }
+    let Some(path) = reading.files.first().cloned() else {
+        return;
+    };
+    let listens = settings.truth("listen", false);
+    let listens_ipv6 = settings.truth("listen_ipv6", false);
+    let shown = host.disk.shown(&path);
+    if listens && listens_ipv6 {
+        let error = ConfigError::new(
+            ConfigErrorKind::Refused,
+            &shown,
+            "500 OOPS: run two copies of vsftpd for IPv4 and IPv6",
+        );
+        reading
+            .refuses
+            .get_or_insert(error.with_help("keep listen_ipv6=YES alone: it listens for IPv4 too"));
+    } else if !listens && !listens_ipv6 {
+        if let Some(server) = servers.first() {
+            reading.control = servers.iter().map(|server| server.port).collect();
+            reading.files.push(server.path.clone());
+        } else if path == Path::new(PATHS[0]) {
+            let message =
+                "500 OOPS: vsftpd: not configured for standalone, must be started from inetd";
+            let error = ConfigError::new(ConfigErrorKind::RefusedHere, &shown, message);
+            reading.refuses.get_or_insert(error.with_help(
+                "write listen_ipv6=YES (it listens for IPv4 too), or start vsftpd from inetd",
+            ));
         }
     }
 }

@@ -1,14 +1,11 @@
 //! ProFTPD's parser: directives, sections and includes, with the error behaviour of 1.3.8 ([SRC] src/parser.c,
-//! modules/mod_core.c; [RUN] against Debian 12's `proftpd -t`).
+//! `modules/mod_core.c`; [RUN] against Debian 12's `proftpd -t`).
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use firewall::model::ports::PortRange;
-
-use super::lines::{self, PARSER_BUFFER, Reader, SKIP_BUFFER};
-use super::modules::{self, Availability, Directive};
+use super::lines::{self, PARSER_BUFFER, Reader};
+use super::modules::{self, Directive};
 use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange};
@@ -37,7 +34,7 @@ pub(super) struct Start {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
     pub(super) passive: Option<PassiveRange>,
-    /// Ranges that only some users get (`<IfUser>` and its kin of mod_ifsession).
+    /// Ranges that only some users get (`<IfUser>` and its kin of `mod_ifsession`).
     pub(super) conditional: Vec<PassiveRange>,
     pub(super) port: Option<(u16, Location)>,
     pub(super) masquerade: Option<Advertised>,
@@ -69,20 +66,20 @@ pub(super) struct Parsed {
 
 /// A section that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Context {
+pub(super) enum Context {
     Global,
     Anonymous,
     Directory,
     /// The commands, and whether the section denies them to all.
     Limit(Vec<String>),
     Class,
-    /// mod_ifsession's: `<IfUser>`, `<IfGroup>`, `<IfClass>`, `<IfAuthenticated>`.
+    /// `mod_ifsession`'s: `<IfUser>`, `<IfGroup>`, `<IfClass>`, `<IfAuthenticated>`.
     Conditional(String),
 }
 
 impl Context {
     /// The name in the daemon's messages ([SRC] `get_context_name`).
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Global => "<Global>",
             Self::Anonymous => "<Anonymous>",
@@ -124,19 +121,21 @@ pub(super) fn parse(
 
 pub(super) struct Parser<'a> {
     pub(super) host: &'a Host,
-    start: Start,
-    modules: BTreeSet<String>,
-    foreign_modules: bool,
-    module_folder: Option<BTreeSet<Vec<u8>>>,
+    pub(super) start: Start,
+    pub(super) modules: BTreeSet<String>,
+    pub(super) foreign_modules: bool,
+    pub(super) module_folder: Option<BTreeSet<Vec<u8>>>,
     pub(super) stack: Vec<Reader>,
     /// The files whose reading has begun and not ended; the stack may hold more, which were abandoned.
     pub(super) frames: Vec<PathBuf>,
-    contexts: Vec<Context>,
-    in_virtual_host: bool,
+    pub(super) contexts: Vec<Context>,
+    pub(super) in_virtual_host: bool,
     pub(super) include_options: IncludeOptions,
     pub(super) parsed: Parsed,
     /// After the daemon has given up: what is written is still collected, nothing is an error any more.
-    lenient: bool,
+    pub(super) lenient: bool,
+    /// The line that the daemon refused.
+    pub(super) refused_line: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -169,6 +168,7 @@ impl<'a> Parser<'a> {
                 ..Parsed::default()
             },
             lenient: false,
+            refused_line: None,
         }
     }
 
@@ -186,6 +186,9 @@ impl<'a> Parser<'a> {
             && let Some(line) = self.next_line(PARSER_BUFFER)
         {
             result = self.line(&line);
+            if matches!(result, Err(Stop::Fatal(_))) {
+                self.refused_line = Some(line);
+            }
         }
         self.frames.pop();
         if result.is_ok() {
@@ -197,6 +200,11 @@ impl<'a> Parser<'a> {
     /// After a refusal: what is written further on is collected too, since a reading holds what is written.
     fn keep_reading(&mut self) {
         self.lenient = true;
+        if let Some(line) = self.refused_line.take()
+            && let Err(Stop::Error(_)) = self.line(&line)
+        {
+            return;
+        }
         while !self.stack.is_empty() {
             while let Some(line) = self.next_line(PARSER_BUFFER) {
                 if let Err(Stop::Error(_)) = self.line(&line) {
@@ -207,7 +215,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn next_line(&mut self, buffer: usize) -> Option<Vec<u8>> {
+    pub(super) fn next_line(&mut self, buffer: usize) -> Option<Vec<u8>> {
         self.stack.last_mut()?.next_line(buffer)
     }
 
@@ -335,21 +343,23 @@ impl<'a> Parser<'a> {
             "define" => self.define(arguments),
             "loadmodule" => self.load_module(arguments),
             "modulepath" => self.module_path(arguments),
-            "maxinstances" | "maxclients" => self.limit_of_clients(lowered, arguments),
-            "sftpengine" | "tlsoptions" | "servertype" | "denyall" => {
-                self.switch(lowered, arguments)
+            "maxinstances" | "maxclients" => {
+                self.limit_of_clients(lowered, arguments);
+                Ok(())
             }
+            "sftpengine" | "tlsoptions" | "servertype" | "denyall" => {
+                self.switch(lowered, arguments);
+                Ok(())
+            }
+
             _ if name.starts_with('<') => self.section(lowered, name, arguments),
             _ => Ok(()),
         }
     }
 
     /// The settings that a directive goes to: the `<Global>`'s, or the server's.
-    fn settings(&mut self) -> &mut Settings {
-        let in_global = self
-            .contexts
-            .iter()
-            .any(|context| *context == Context::Global);
+    pub(super) fn settings(&mut self) -> &mut Settings {
+        let in_global = self.contexts.contains(&Context::Global);
         if in_global && let Some(index) = self.parsed.globals.len().checked_sub(1) {
             return &mut self.parsed.globals[index];
         }
@@ -362,7 +372,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The context that forbids a directive which only servers and `<Global>` take.
-    fn forbidding_context(&self) -> Option<&'static str> {
+    pub(super) fn forbidding_context(&self) -> Option<&'static str> {
         let innermost = self
             .contexts
             .iter()
@@ -374,7 +384,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Refuses what only servers and `<Global>` take, elsewhere.
-    fn check_context(&self, name: &str) -> Step {
+    pub(super) fn check_context(&self, name: &str) -> Step {
         match self.forbidding_context() {
             Some(context) => self.refuse(
                 &format!("{name}: directive not allowed in {context} context"),
@@ -383,487 +393,6 @@ impl<'a> Parser<'a> {
             ),
             None => Ok(()),
         }
-    }
-
-    /// [RUN] `PassivePorts MIN MAX`: two words at least, more are ignored; atoi.
-    fn passive_ports(&mut self, arguments: &[Vec<u8>]) -> Step {
-        const HELP: &str =
-            "write two ports from 1024 to 65535, the lower one first: PassivePorts 49152 65534";
-        let [first, last, ..] = arguments else {
-            return self.refuse("PassivePorts: missing parameters", b"PassivePorts", HELP);
-        };
-        self.check_context("PassivePorts")?;
-        if self.forbidding_context().is_some() {
-            return Ok(());
-        }
-        let (minimum, maximum) = (text::atoi(first), text::atoi(last));
-        let allowed = 1..=65_535;
-        let (problem, part) = if !allowed.contains(&minimum) {
-            ("min port must be allowable port number", first)
-        } else if !allowed.contains(&maximum) {
-            ("max port must be allowable port number", last)
-        } else if minimum < 1024 || maximum < 1024 {
-            (
-                "port numbers must be above 1023",
-                if minimum < 1024 { first } else { last },
-            )
-        } else if maximum <= minimum {
-            ("min port must be less than max port", first)
-        } else {
-            self.set_passive(minimum, maximum);
-            return Ok(());
-        };
-        if !self.lenient {
-            self.find(
-                code_of_range(minimum, maximum),
-                format!("PassivePorts: {problem}"),
-                Some(HELP.to_owned()),
-            );
-        }
-        self.refuse(&format!("PassivePorts: {problem}"), part, HELP)
-    }
-
-    fn set_passive(&mut self, minimum: i32, maximum: i32) {
-        let (Ok(first), Ok(last)) = (u16::try_from(minimum), u16::try_from(maximum)) else {
-            return;
-        };
-        let Some(ports) = PortRange::new(first, last) else {
-            return;
-        };
-        let range = PassiveRange {
-            ports,
-            location: self.location(),
-        };
-        let conditional = self
-            .contexts
-            .iter()
-            .any(|context| matches!(context, Context::Conditional(_)));
-        let settings = self.settings();
-        if conditional {
-            settings.conditional.push(range);
-        } else if let Some(earlier) = &settings.passive {
-            let message = format!(
-                "PassivePorts {first} {last} is ignored: {} stands before it, on {}",
-                earlier.ports, earlier.location
-            );
-            self.find(
-                "duplicate-setting",
-                message,
-                Some("remove one of the two lines".to_owned()),
-            );
-        } else {
-            settings.passive = Some(range);
-        }
-    }
-
-    /// [RUN] `Port N`: atoi, 0 means that the server does not listen.
-    fn port(&mut self, arguments: &[Vec<u8>]) -> Step {
-        let Some(word) = arguments.first() else {
-            return self.refuse("Port: missing parameters", b"Port", "write a port: Port 21");
-        };
-        self.check_context("Port")?;
-        let Ok(port) = u16::try_from(text::atoi(word)) else {
-            return self.refuse(
-                "Port: value must be between 0 and 65535",
-                word,
-                "write a port: Port 21",
-            );
-        };
-        let location = self.location();
-        if self.forbidding_context().is_none() {
-            self.settings().port.get_or_insert((port, location));
-        }
-        Ok(())
-    }
-
-    fn masquerade(&mut self, arguments: &[Vec<u8>]) -> Step {
-        let Some(address) = arguments.first() else {
-            return self.refuse(
-                "MasqueradeAddress: missing parameters",
-                b"MasqueradeAddress",
-                "write an address",
-            );
-        };
-        self.check_context("MasqueradeAddress")?;
-        let advertised = Advertised {
-            address: text::clean(address),
-            directive: "MasqueradeAddress",
-            location: self.location(),
-        };
-        if self.settings().masquerade.is_some() {
-            let message = format!(
-                "MasqueradeAddress {} is ignored: the first one counts",
-                advertised.address
-            );
-            self.find(
-                "several-addresses",
-                message,
-                Some("keep one MasqueradeAddress per server".to_owned()),
-            );
-        } else {
-            self.settings().masquerade = Some(advertised);
-        }
-        Ok(())
-    }
-
-    fn define(&mut self, arguments: &[Vec<u8>]) -> Step {
-        match arguments.first() {
-            None => self.refuse(
-                "Define: missing parameters",
-                b"Define",
-                "write a name: Define NAME",
-            ),
-            Some(name) => {
-                self.start.defines.insert(name.clone());
-                Ok(())
-            }
-        }
-    }
-
-    fn limit_of_clients(&mut self, name: &str, arguments: &[Vec<u8>]) -> Step {
-        let location = self.location();
-        let written = arguments.first().map(|word| text::atoi(word));
-        let Some(number) = written
-            .and_then(|number| u32::try_from(number).ok())
-            .filter(|number| *number > 0)
-        else {
-            return Ok(());
-        };
-        if name == "maxinstances" {
-            self.parsed.max_instances.get_or_insert((number, location));
-        } else if self
-            .contexts
-            .iter()
-            .all(|context| *context == Context::Global)
-        {
-            self.settings()
-                .max_clients
-                .get_or_insert((number, location));
-        }
-        Ok(())
-    }
-
-    fn switch(&mut self, name: &str, arguments: &[Vec<u8>]) -> Step {
-        let value = arguments
-            .first()
-            .map(|word| text::clean(word).to_ascii_lowercase())
-            .unwrap_or_default();
-        match name {
-            "sftpengine" => {
-                let on = matches!(value.as_str(), "on" | "yes" | "true" | "1");
-                self.settings().sftp.get_or_insert(on);
-            }
-            "tlsoptions" => {
-                let implicit = arguments
-                    .iter()
-                    .any(|word| word.as_slice() == b"UseImplicitSSL");
-                self.settings().implicit_tls |= implicit;
-            }
-            "denyall" => {
-                if let Some(Context::Limit(commands)) = self.contexts.last()
-                    && ["PASV", "EPSV"]
-                        .iter()
-                        .all(|name| commands.iter().any(|command| command == name))
-                    && self.contexts[..self.contexts.len() - 1]
-                        .iter()
-                        .all(|context| *context == Context::Global)
-                {
-                    self.settings().denies_passive = true;
-                }
-            }
-            _ => self.parsed.inetd = value == "inetd",
-        }
-        Ok(())
-    }
-
-    fn set_include_options(&mut self, arguments: &[Vec<u8>]) -> Step {
-        let mut options = IncludeOptions::default();
-        for word in arguments {
-            match word.as_slice() {
-                b"AllowSymlinks" => options.allow_symlinks = true,
-                b"IgnoreTempFiles" => options.ignore_temporary = true,
-                b"IgnoreWildcards" => options.ignore_wildcards = true,
-                _ => {
-                    let message = format!(
-                        "IncludeOptions: unknown IncludeOption '{}'",
-                        text::clean(word)
-                    );
-                    return self.refuse(
-                        &message,
-                        word,
-                        "AllowSymlinks, IgnoreTempFiles and IgnoreWildcards are known",
-                    );
-                }
-            }
-        }
-        self.include_options = options;
-        Ok(())
-    }
-
-    fn module_path(&mut self, arguments: &[Vec<u8>]) -> Step {
-        if let Some(path) = arguments.first() {
-            let path = super::path_of(path);
-            self.module_folder = self.read_modules(&path).map_err(Stop::Error)?;
-        }
-        Ok(())
-    }
-
-    fn read_modules(&self, folder: &Path) -> Result<Option<BTreeSet<Vec<u8>>>, ConfigError> {
-        use std::os::unix::ffi::OsStringExt;
-        let names = self.host.disk.list(folder)?;
-        Ok(names.map(|names| names.into_iter().map(OsStringExt::into_vec).collect()))
-    }
-
-    /// [RUN] A module whose file is missing is fatal; one that is compiled in or loaded already is fine.
-    fn load_module(&mut self, arguments: &[Vec<u8>]) -> Step {
-        let Some(word) = arguments.first() else {
-            return self.refuse(
-                "LoadModule: missing parameters",
-                b"LoadModule",
-                "name a module: LoadModule mod_tls.c",
-            );
-        };
-        let module = String::from_utf8_lossy(word).into_owned();
-        if self.module_folder.is_none() {
-            self.module_folder = self
-                .read_modules(Path::new("/usr/lib/proftpd"))
-                .map_err(Stop::Error)?;
-        }
-        let availability = modules::availability(&module);
-        let here = match &self.module_folder {
-            Some(files) => {
-                let file = format!("{}.so", module.trim_end_matches(".c"));
-                availability == Availability::Static || files.contains(file.as_bytes())
-            }
-            None if self.start.build == Build::Other => true,
-            None => matches!(availability, Availability::Static | Availability::Packaged),
-        };
-        if !here && !self.lenient {
-            let message =
-                format!("LoadModule: error loading module '{module}': No such file or directory");
-            let error = self
-                .fatal(ConfigErrorKind::RefusedHere, &message)
-                .underlining(word)
-                .with_help(format!(
-                    "install the package that has {module}, or remove the line"
-                ));
-            return Err(Stop::Fatal(error));
-        }
-        self.foreign_modules |= availability == Availability::Foreign;
-        self.modules.insert(module);
-        Ok(())
-    }
-
-    fn section(&mut self, lowered: &str, name: &str, arguments: &[Vec<u8>]) -> Step {
-        match lowered {
-            "<ifmodule>" | "<ifdefine>" | "<ifversion>" => self.condition(lowered, name, arguments),
-            "</ifmodule>" | "</ifdefine>" | "</ifversion>" => match arguments {
-                [] => Ok(()),
-                [first, ..] => {
-                    let message =
-                        format!("{name}: wrong number of parameters: {}", text::clean(first));
-                    self.refuse(&message, first, format!("write {name} alone on its line"))
-                }
-            },
-            "<virtualhost>" => self.open_virtual_host(arguments),
-            "</virtualhost>" => self.close_virtual_host(),
-            "<global>" if !arguments.is_empty() => self.refuse(
-                "<Global>: Too many parameters",
-                &arguments[0],
-                "<Global> takes no parameters",
-            ),
-            "<global>" => {
-                self.check_context(name)?;
-                self.parsed.globals.push(Settings::default());
-                self.contexts.push(Context::Global);
-                Ok(())
-            }
-            "<anonymous>" => self.open(Context::Anonymous, name, arguments),
-            "<directory>" => self.open(Context::Directory, name, arguments),
-            "<class>" => self.open(Context::Class, name, arguments),
-            "<limit>" => {
-                let commands = arguments
-                    .iter()
-                    .flat_map(|word| word.split(|&byte| byte == b','));
-                let commands = commands
-                    .map(|word| text::clean(word).to_ascii_uppercase())
-                    .collect();
-                self.open(Context::Limit(commands), name, arguments)
-            }
-            _ if lowered.starts_with("</") => self.close(lowered, name),
-            _ => self.open(
-                Context::Conditional(lowered.replacen('<', "</", 1)),
-                name,
-                arguments,
-            ),
-        }
-    }
-
-    fn open(&mut self, context: Context, name: &str, arguments: &[Vec<u8>]) -> Step {
-        if arguments.is_empty() {
-            return self.refuse(
-                &format!("{name}: missing parameters"),
-                name.as_bytes(),
-                "say what the section is for",
-            );
-        }
-        self.contexts.push(context);
-        Ok(())
-    }
-
-    fn close(&mut self, lowered: &str, name: &str) -> Step {
-        let matching = match self.contexts.last() {
-            Some(Context::Conditional(closing)) => closing == lowered,
-            Some(context) => context.name().to_ascii_lowercase() == lowered.replacen("</", "<", 1),
-            None => false,
-        };
-        if matching {
-            self.contexts.pop();
-            return Ok(());
-        }
-        let context = match self.contexts.last() {
-            Some(context) => context.name(),
-            None if self.in_virtual_host => "<VirtualHost>",
-            None => "server config",
-        };
-        self.refuse(
-            &format!("{name}: directive not allowed in {context} context"),
-            name.as_bytes(),
-            "each section is closed by its own tag, the innermost first",
-        )
-    }
-
-    fn open_virtual_host(&mut self, arguments: &[Vec<u8>]) -> Step {
-        if arguments.is_empty() {
-            return self.refuse(
-                "<VirtualHost>: wrong number of parameters",
-                b"<VirtualHost",
-                "name an address",
-            );
-        }
-        if self.in_virtual_host || !self.contexts.is_empty() {
-            let context = self.contexts.last().map_or("<VirtualHost>", Context::name);
-            return self.refuse(
-                &format!("<VirtualHost>: directive not allowed in {context} context"),
-                b"<VirtualHost",
-                "close the section before it",
-            );
-        }
-        let addresses: Vec<String> = arguments.iter().map(|word| text::clean(word)).collect();
-        for address in &addresses {
-            if address.parse::<IpAddr>().is_err() {
-                self.find(
-                    "unresolved-name",
-                    format!("<VirtualHost {address}>: ProFTPD refuses to start when this name does not resolve"),
-                    Some("write the address itself".to_owned()),
-                );
-            }
-        }
-        let location = self.location();
-        self.parsed.servers.push(Server {
-            addresses,
-            location,
-            settings: Settings::default(),
-        });
-        self.in_virtual_host = true;
-        Ok(())
-    }
-
-    /// [RUN] A second server on the same address and port is ignored with a warning; the ports are compared before
-    /// `<Global>` is merged ([SRC] `end_virtualhost`).
-    fn close_virtual_host(&mut self) -> Step {
-        if !self.in_virtual_host || !self.contexts.is_empty() {
-            return self.close("</virtualhost>", "</VirtualHost>");
-        }
-        self.in_virtual_host = false;
-        let key = |server: &Server| {
-            let address = server.addresses.first()?.parse::<IpAddr>().ok()?;
-            Some((
-                address,
-                server.settings.port.as_ref().map_or(21, |(port, _)| *port),
-            ))
-        };
-        let Some((last, earlier)) = self.parsed.servers.split_last() else {
-            return Ok(());
-        };
-        let taken = key(last).and_then(|wanted| {
-            earlier[1..]
-                .iter()
-                .find(|server| key(server) == Some(wanted))
-        });
-        if let Some(other) = taken {
-            let message = format!(
-                "<VirtualHost {}> is ignored: {} has the same address and port",
-                last.addresses.join(" "),
-                other.location
-            );
-            self.find(
-                "duplicate-setting",
-                message,
-                Some("give it another Port, or remove it".to_owned()),
-            );
-            self.parsed.servers.pop();
-        }
-        Ok(())
-    }
-
-    /// `<IfModule>`, `<IfDefine>`, `<IfVersion>`: a section that does not hold is skipped to its exact closing line.
-    fn condition(&mut self, lowered: &str, name: &str, arguments: &[Vec<u8>]) -> Step {
-        let Some(word) = arguments.first() else {
-            return self.refuse(
-                &format!("{name}: missing parameters"),
-                name.as_bytes(),
-                "name what the section depends on",
-            );
-        };
-        let (negated, subject) = match word.as_slice() {
-            [b'!', rest @ ..] => (true, rest),
-            subject => (false, subject),
-        };
-        let holds = match lowered {
-            "<ifmodule>" => {
-                let module = String::from_utf8_lossy(subject);
-                modules::availability(&module) == Availability::Static
-                    || self.modules.contains(module.as_ref())
-            }
-            "<ifdefine>" => self.start.defines.contains(subject),
-            _ => {
-                super::version_holds(
-                    &arguments
-                        .iter()
-                        .map(|word| text::clean(word))
-                        .collect::<Vec<_>>(),
-                ) != negated
-            }
-        };
-        if holds != negated {
-            return Ok(());
-        }
-        let opening = lowered.trim_end_matches('>').as_bytes();
-        let closing = lowered.replacen('<', "</", 1);
-        let error = self.fatal(ConfigErrorKind::Refused, &format!("{name}: unclosed {name} context")).with_help(format!(
-            "a section that is skipped ends only at a line that is exactly {}: no blank, no comment behind it",
-            name.replacen('<', "</", 1)
-        ));
-        let mut depth = 1_u32;
-        while depth > 0 {
-            let Some(line) = self.next_line(SKIP_BUFFER) else {
-                return if self.lenient {
-                    Ok(())
-                } else {
-                    Err(Stop::Fatal(error))
-                };
-            };
-            if line
-                .get(..opening.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(opening))
-            {
-                depth += 1;
-            } else if line.eq_ignore_ascii_case(closing.as_bytes()) {
-                depth -= 1;
-            }
-        }
-        Ok(())
     }
 
     /// [RUN] A section left open at the end of everything is fatal.
@@ -890,18 +419,5 @@ impl<'a> Parser<'a> {
             );
             self.parsed.refuses = Some(error.with_help(format!("close the {open} section")));
         }
-    }
-}
-
-/// The finding for a range that the daemon refuses.
-fn code_of_range(minimum: i32, maximum: i32) -> &'static str {
-    if minimum > 65_535 || maximum > 65_535 {
-        "range-above-65535"
-    } else if minimum <= 0 || maximum <= 0 {
-        "range-malformed"
-    } else if minimum < 1024 || maximum < 1024 {
-        "range-below-1024"
-    } else {
-        "range-reversed"
     }
 }

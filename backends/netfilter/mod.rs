@@ -6,7 +6,7 @@ mod interfaces;
 mod netlink;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod xtables;
 
 pub use interfaces::interfaces;

@@ -272,3 +272,6 @@ fn malformed() -> Error {
         "rustables built a batch of an unexpected form",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,18 +139,19 @@ impl Body<'_> {
         let written = self
             .registers
             .written(data.number(PAYLOAD_SOURCE)?, base, offset);
-        let unchanged = |byte: u32| {
-            let operation = written.as_ref().map(|part| part.operations.as_slice());
-            let Some([Operation::Bitwise { mask, xor }]) = operation else {
-                return false;
-            };
-            let at = byte as usize;
-            mask.get(at) == Some(&0xff) && xor.get(at) == Some(&0)
-        };
         let family = self.network_family();
-        let harmless =
-            (0..length).all(|byte| unchanged(byte) || is_harmless(base, offset + byte, family));
-        let text = crate::model::text::payload_name(base, offset, length, self.family, None);
+        let harmless = (0..length).all(|byte| {
+            let operations = written.as_ref().map(|part| part.operations.as_slice());
+            let changed = match operations {
+                Some([Operation::Bitwise { mask, xor }]) => mask
+                    .get(byte as usize)
+                    .zip(xor.get(byte as usize))
+                    .map_or(0xff, |(mask, xor)| !mask | xor),
+                _ => 0xff,
+            };
+            changed & !harmless_bits(base, offset.saturating_add(byte), family) == 0
+        });
+        let text = crate::model::text::payload_name(base, offset, length, family, None);
         let text = format!("{text} set");
         if harmless {
             self.neutral(text);
@@ -371,15 +372,17 @@ impl Body<'_> {
     }
 }
 
-/// Whether writing a byte can change nothing that a filter or a socket looks at: type of service, flow label, time to
-/// live, identification, checksums.
-fn is_harmless(base: PayloadBase, byte: u32, family: Option<u8>) -> bool {
-    match (base, family) {
-        (PayloadBase::Network, Some(FAMILY_IPV4)) => matches!(byte, 1 | 4 | 5 | 8 | 10 | 11),
-        (PayloadBase::Network, Some(FAMILY_IPV6)) => matches!(byte, 1..=3 | 7),
-        (PayloadBase::Network, _) => byte == 1,
-        (PayloadBase::Transport, _) => matches!(byte, 16 | 17),
-        (PayloadBase::Link | PayloadBase::Inner, _) => false,
+/// The bits of a byte that neither a filter nor a socket looks at: type of service, flow label, time to live,
+/// identification, checksums.
+fn harmless_bits(base: PayloadBase, byte: u32, family: Option<u8>) -> u8 {
+    match (base, family, byte) {
+        (PayloadBase::Network, Some(FAMILY_IPV4), 1 | 4 | 5 | 8 | 10 | 11)
+        | (PayloadBase::Network, Some(FAMILY_IPV6), 1..=3 | 7)
+        | (PayloadBase::Network, None, 1)
+        | (PayloadBase::Transport, _, 16 | 17) => 0xff,
+        // The upper half is the version.
+        (PayloadBase::Network, Some(FAMILY_IPV6), 0) => 0x0f,
+        _ => 0,
     }
 }
 

@@ -103,17 +103,17 @@ fn base_chain(
         1 => Policy::Accept, // NF_ACCEPT
         _ => return None,
     };
-    let list = hook
-        .get(4)
-        .into_iter()
-        .flat_map(attributes)
-        .map(|(_, device)| device);
+    // The list names every device, the single attribute only the first of them.
+    let devices = match (hook.get(4), hook.get(3)) {
+        (Some(list), _) => attributes(list).map(|(_, device)| text(device)).collect(),
+        (None, one) => one.map(text).into_iter().collect(),
+    };
     Some(BaseChain {
         kind,
         hook: hook_of(family, hook.number(1)?)?,
         priority: hook.number(2)?.cast_signed(),
         policy,
-        devices: hook.get(3).into_iter().chain(list).map(text).collect(),
+        devices,
     })
 }
 

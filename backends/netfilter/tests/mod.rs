@@ -1,6 +1,9 @@
 //! Round trips through the kernel, each in a network namespace of its own.
 
 mod corpus;
+mod extensions;
+mod malformed;
+mod structure;
 mod values;
 
 use std::io::Write;
@@ -12,7 +15,7 @@ use super::{Scope, Socket, read};
 use crate::model::ruleset::{Rule, Ruleset, Table};
 
 /// Runs a test in a thread with an empty network namespace; skips it, with the reason, where that is not allowed.
-pub(super) fn in_namespace(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(move || match unshare(CloneFlags::CLONE_NEWNET) {
         Ok(()) => test(),
         Err(error) if std::env::var_os("CI").is_some() => panic!("no network namespace: {error}"),
@@ -24,13 +27,18 @@ pub(super) fn in_namespace(test: impl FnOnce() + Send + 'static) {
 }
 
 /// Says why a test does nothing; in CI that is an error.
-pub(super) fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "{reason}");
     writeln!(std::io::stderr(), "skipped: {reason}").unwrap();
 }
 
+/// Says what this kernel cannot do, so that it was not tested.
+pub(crate) fn unsupported(what: &str) {
+    writeln!(std::io::stderr(), "not supported here: {what}").unwrap();
+}
+
 /// Runs a command with input; gives its output, or what it said when it failed.
-pub(super) fn run(command: &mut Command, input: &str) -> Result<String, String> {
+pub(crate) fn run(command: &mut Command, input: &str) -> Result<String, String> {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -54,17 +62,17 @@ pub(super) fn run(command: &mut Command, input: &str) -> Result<String, String> 
 }
 
 /// Loads a ruleset in nft's language.
-pub(super) fn load(ruleset: &str) {
+pub(crate) fn load(ruleset: &str) {
     run(Command::new("nft").args(["-f", "-"]), ruleset).unwrap();
 }
 
 /// Reads the namespace's ruleset.
-pub(super) fn ruleset(scope: Scope) -> Ruleset {
+pub(crate) fn ruleset(scope: Scope) -> Ruleset {
     read(&mut Socket::open().unwrap(), scope).unwrap()
 }
 
 /// Loads rules into chain `c` of table `t`, in a namespace of its own, and gives the table to the test.
-pub(super) fn with_table(text: String, test: impl FnOnce(&Table) + Send + 'static) {
+pub(crate) fn with_table(text: String, test: impl FnOnce(&Table) + Send + 'static) {
     in_namespace(move || {
         load(&text);
         let ruleset = ruleset(Scope::Everything);
@@ -73,7 +81,7 @@ pub(super) fn with_table(text: String, test: impl FnOnce(&Table) + Send + 'stati
 }
 
 /// Loads input rules into a table of that family and gives them to the test.
-pub(super) fn with_rules(family: &str, rules: &str, test: impl FnOnce(&[Rule]) + Send + 'static) {
+pub(crate) fn with_rules(family: &str, rules: &str, test: impl FnOnce(&[Rule]) + Send + 'static) {
     let text = format!(
         "table {family} t {{ chain x {{ }}\n chain c {{ type filter hook input priority 0;\n{rules}\n}}\n}}"
     );

@@ -273,7 +273,8 @@ fn address_type(body: &mut Body<'_>, info: Info<'_>, revision: u32) -> Option<()
         let flags = info.number(4)?;
         // XT_ADDRTYPE_LIMIT_IFACE_OUT: a route through the interface that the packet leaves by.
         if flags & 8 != 0 {
-            return None;
+            body.condition(Uncertainty::Other, "-m addrtype --limit-iface-out");
+            return Some(());
         }
         (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0)
     };

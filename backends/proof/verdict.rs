@@ -313,6 +313,8 @@ impl<'a> Way<'a> {
                 found.push((table_index, table, index, base));
             }
         }
+        // Of equal priorities the chain that was registered last comes first (`nf_hook_entries_grow`).
+        found.reverse();
         found.sort_by_key(|(.., base)| base.priority);
         found
     }

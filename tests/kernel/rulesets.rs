@@ -89,7 +89,7 @@ fn forwarding_stays_closed() {
             assert!(!world.forwarded(from, &[21]).is_empty(), "{from}, {chain}");
         }
         story.remove_restores();
-        story.tell(chain);
+        Story::begin(&world).tell(chain);
     }
 }
 

@@ -65,11 +65,6 @@ impl Listeners {
             sockets.insert(port, listener);
         }
     }
-
-    /// Stops listening on `port`, so that something else can.
-    pub(crate) fn remove(&self, port: u16) {
-        self.sockets.lock().expect("the listeners").remove(&port);
-    }
 }
 
 impl Drop for Listeners {

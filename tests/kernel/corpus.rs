@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::judge::{Count, compare};
+use super::judge::{Tally, add, compare, words};
 use super::story::{FIRST, inside};
 use crate::support::command::run;
 use crate::support::program::Run;
@@ -62,8 +62,8 @@ struct Outcome {
     partly: usize,
     refused: usize,
     /// The verdicts before `sync`, and after it.
-    before: Count,
-    after: Count,
+    before: Tally,
+    after: Tally,
     failures: Vec<String>,
 }
 
@@ -75,8 +75,8 @@ impl Outcome {
         self.opened += other.opened;
         self.partly += other.partly;
         self.refused += other.refused;
-        self.before.add(&other.before);
-        self.after.add(&other.after);
+        add(&mut self.before, &other.before);
+        add(&mut self.after, &other.after);
         self.failures.extend(other.failures);
     }
 }
@@ -118,8 +118,8 @@ fn third_party_rulesets() {
         total.partly,
         total.refused
     );
-    eprintln!("corpus: before sync: {}", total.before);
-    eprintln!("corpus: after sync:  {}", total.after);
+    eprintln!("corpus: before sync: {}", words(&total.before));
+    eprintln!("corpus: after sync: {}", words(&total.after));
     for failure in total.not_loaded.iter().chain(&total.failures) {
         eprintln!("{failure}");
     }
@@ -199,7 +199,7 @@ fn judge(world: &World, outcome: &mut Outcome) -> Result<(), String> {
     expect_code(&check, &[0, 1, 3])?;
     expect(world.exact() == before, "check writes")?;
     let ports: BTreeSet<u16> = PORTS.into();
-    outcome.before.add(&compare(world, &ports)?);
+    add(&mut outcome.before, &compare(world, &ports)?);
 
     let sync = world.pasvsync(&["sync"]);
     expect_code(&sync, &[0, 1])?;
@@ -224,8 +224,8 @@ fn judge(world: &World, outcome: &mut Outcome) -> Result<(), String> {
         (_, false) => outcome.refused += 1,
     }
     if changed {
-        let count = compare(world, &ports).map_err(|wrong| format!("after sync:\n{wrong}"))?;
-        outcome.after.add(&count);
+        let tally = compare(world, &ports).map_err(|wrong| format!("after sync:\n{wrong}"))?;
+        add(&mut outcome.after, &tally);
         opens(world, &sync)?;
     }
     let again = world.pasvsync(&["sync"]);

@@ -99,6 +99,35 @@ const TRACKED: &str = "table inet tracked {
 ";
 
 impl Case {
+    /// Every case with one thing less, the largest things first.
+    pub(crate) fn reductions(&self) -> Vec<Self> {
+        let mut smaller = Vec::new();
+        let mut without = |change: &dyn Fn(&mut Self)| {
+            let mut copy = self.clone();
+            change(&mut copy);
+            smaller.push(copy);
+        };
+        for table in 0..self.tables.len() {
+            without(&|copy| drop(copy.tables.remove(table)));
+        }
+        for (table, content) in self.tables.iter().enumerate() {
+            for chain in 0..content.chains.len() {
+                without(&|copy| drop(copy.tables[table].chains.remove(chain)));
+            }
+        }
+        for (table, content) in self.tables.iter().enumerate() {
+            for (chain, rules) in content.chains.iter().enumerate() {
+                for rule in 0..rules.rules.len() {
+                    without(&|copy| drop(copy.tables[table].chains[chain].rules.remove(rule)));
+                }
+            }
+            for set in 0..content.sets.len() {
+                without(&|copy| drop(copy.tables[table].sets.remove(set)));
+            }
+        }
+        smaller
+    }
+
     /// Leaves out the rules and sets that stand on these lines of its text, counted from 1.
     pub(crate) fn without_lines(mut self, lines: &BTreeSet<usize>) -> Self {
         let mut line = 0;
@@ -143,6 +172,98 @@ pub(crate) fn generate(seed: u64) -> Case {
         tables,
         ports: generator.ports,
     }
+}
+
+/// The ruleset of a seed for a host with bans: a chain that filters input begins with them, sometimes through a chain
+/// that the catch-all jumps to as well, and forwarding may share the sub-chains.
+pub(crate) fn generate_host(seed: u64) -> Case {
+    let mut case = generate(seed);
+    let mut random = Random::new(!seed);
+    for table in &mut case.tables {
+        let filters = |chain: &&mut Chain| is_input_filter(chain);
+        let Some(input) = table.chains.iter_mut().find(filters) else {
+            continue;
+        };
+        let shared = random.chance(40);
+        let verdict = if shared { "jump drp" } else { "drop" };
+        if table.family != "ip" {
+            let ban = format!("ip6 saddr 2001:db8::66 {verdict}");
+            input.rules.insert(0, ban);
+        }
+        if table.family != "ip6" {
+            let ban = random.pick(&["203.0.113.66", "{ 192.0.2.7, 203.0.113.66 }"]);
+            input.rules.insert(0, format!("ip saddr {ban} {verdict}"));
+        }
+        if shared {
+            let last = random.pick(&["jump drp", "goto drp", "meta l4proto tcp jump drp"]);
+            input.rules.push(last.to_owned());
+            let rules = ["counter log", "drop"].map(str::to_owned).to_vec();
+            let name = "drp".to_owned();
+            table.chains.insert(
+                0,
+                Chain {
+                    name,
+                    base: None,
+                    rules,
+                },
+            );
+        }
+        let subs: Vec<String> = table
+            .chains
+            .iter()
+            .filter(|chain| chain.base.is_none())
+            .map(|chain| chain.name.clone())
+            .collect();
+        if random.chance(35) && !subs.is_empty() {
+            let sub = &subs[random.below(subs.len())];
+            let policy = random.pick(&["accept", "drop"]);
+            table.chains.push(Chain {
+                name: "through".to_owned(),
+                base: Some(format!(
+                    "type filter hook forward priority 0; policy {policy};"
+                )),
+                rules: vec![
+                    "ct state established accept".to_owned(),
+                    format!("jump {sub}"),
+                ],
+            });
+        }
+    }
+    case
+}
+
+fn is_input_filter(chain: &Chain) -> bool {
+    let base = chain.base.as_deref().unwrap_or_default();
+    base.starts_with("type filter hook input")
+}
+
+/// For each family, whether a chain begins with a ban of the banned client that nothing comes before.
+pub(crate) fn bans(case: &Case) -> [bool; 2] {
+    ["ip saddr", "ip6 saddr"].map(|test| {
+        case.tables.iter().any(|table| {
+            let lands = table
+                .chains
+                .iter()
+                .any(|chain| chain.name == "drp" && chain.rules.iter().any(|rule| rule == "drop"));
+            let bans = |rule: &String| {
+                rule.starts_with(test)
+                    && rule.contains("66")
+                    && (rule.ends_with(" drop") || lands && rule.ends_with(" jump drp"))
+            };
+            // The other family's ban may stand first.
+            table
+                .chains
+                .iter()
+                .filter(|chain| is_input_filter(chain))
+                .any(|chain| {
+                    chain
+                        .rules
+                        .iter()
+                        .take_while(|rule| rule.contains("66"))
+                        .any(bans)
+                })
+        })
+    })
 }
 
 /// What is being written: the current table's family and sets, and the chains that the current one may jump to.
@@ -428,7 +549,7 @@ impl Generator {
     fn address_test(&mut self) -> String {
         let not = self.random.pick(&["", "", "!= "]);
         let v4 = match self.random.below(6) {
-            0 => format!("ip saddr {not}198.51.100.0/24"),
+            0 => format!("ip saddr {not}100.64.0.0/10"),
             1 => format!("ip saddr {not}192.0.2.1"),
             2 => format!("ip saddr {not}{{ 10.0.0.0/8, 192.168.0.0/16 }}"),
             3 => format!("ip daddr {not}203.0.113.1"),
@@ -501,9 +622,7 @@ impl Generator {
             }
             1 => format!("iifname . tcp dport {not}{{ \"eth0\" . {p}, \"eth1\" . {q} }}"),
             2 if self.family != "ip6" => {
-                format!(
-                    "ip saddr . tcp dport {not}{{ 198.51.100.10 . {p}-{q}, 192.0.2.0/24 . {q} }}"
-                )
+                format!("ip saddr . tcp dport {not}{{ 100.64.0.10 . {p}-{q}, 192.0.2.0/24 . {q} }}")
             }
             3 if self.family != "ip6" => {
                 format!("ip daddr . tcp dport {not}{{ 203.0.113.1 . {p}-{q} }}")
@@ -601,7 +720,7 @@ impl Generator {
             let [p, q] = self.two_ports();
             let verdict = self.random.pick(&["accept", "drop", "continue"]);
             let test = match self.random.below(5) {
-                0 => "ip saddr 198.51.100.0/24".to_owned(),
+                0 => "ip saddr 100.64.0.0/10".to_owned(),
                 1 => "tcp flags & (fin|syn) == (fin|syn)".to_owned(),
                 2 => format!("tcp dport {{ {p}, {q} }}"),
                 3 => format!("ip6 saddr fe80::/10 tcp dport {p}"),

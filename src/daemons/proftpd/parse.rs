@@ -258,8 +258,11 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn find(&mut self, code: &'static str, message: String, hint: Option<String>) {
-        let mut finding = Finding::new(code, message).at(self.location());
-        finding.hint = hint;
+        let finding = Finding::new(code, message).at(self.location());
+        let finding = match hint {
+            Some(hint) => finding.with_hint(hint),
+            None => finding,
+        };
         self.parsed.findings.push(finding);
     }
 

@@ -195,17 +195,20 @@ impl Parser<'_> {
         }
         let opening = lowered.trim_end_matches('>').as_bytes();
         let closing = lowered.replacen('<', "</", 1);
-        let error = self.fatal(ConfigErrorKind::Refused, &format!("{name}: unclosed {name} context")).with_help(format!(
+        let unclosed = format!("{name}: unclosed {name} context");
+        let opened = self.fatal(ConfigErrorKind::Refused, &unclosed).with_help(format!(
             "a section that is skipped ends only at a line that is exactly {}: no blank, no comment behind it",
             name.replacen('<', "</", 1)
         ));
         let mut depth = 1_u32;
         while depth > 0 {
             let Some(line) = self.next_line(SKIP_BUFFER) else {
+                // The daemon names the line where it gave up; the error shows the one that opens the section.
+                let given_up = self.fatal(ConfigErrorKind::Refused, &unclosed);
                 return if self.lenient {
                     Ok(())
                 } else {
-                    Err(Stop::Fatal(error))
+                    Err(Stop::Fatal(opened.in_the_words_of(&given_up)))
                 };
             };
             if line

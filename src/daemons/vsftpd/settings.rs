@@ -84,21 +84,20 @@ impl Settings {
         };
         // Red Hat's build has more variables, and lives in its own folder.
         let foreign = listed(ELSEWHERE) && location.path.starts_with(FOLDER);
+        let oops = |what: &str| format!("500 OOPS: {what}: {name}");
+        // Texts are looked for first, then a value is asked for, then the other tables [SRC].
         let problem = match value {
-            _ if foreign => None,
-            _ if !listed(BOOLEANS) && !listed(NUMBERS) && !listed(TEXTS) => Some((
-                format!("500 OOPS: unrecognised variable in config file: {name}"),
-                listed(ELSEWHERE),
-            )),
-            None | Some([]) if !listed(TEXTS) => Some((
-                format!("500 OOPS: missing value in config file for: {name}"),
-                false,
-            )),
-            Some(value) if listed(BOOLEANS) && truth(value).is_none() => Some((
-                format!("500 OOPS: bad bool value in config file for: {name}"),
-                false,
-            )),
-            _ => None,
+            _ if foreign || listed(TEXTS) => None,
+            None | Some([]) => Some((oops("missing value in config file for"), false)),
+            Some(value) if listed(BOOLEANS) => {
+                let bad = (oops("bad bool value in config file for"), false);
+                truth(value).is_none().then_some(bad)
+            }
+            Some(_) if listed(NUMBERS) => None,
+            Some(_) => {
+                let unknown = oops("unrecognised variable in config file");
+                Some((unknown, listed(ELSEWHERE)))
+            }
         };
         if let Some((message, elsewhere)) = problem {
             if self.refuses.is_none() {

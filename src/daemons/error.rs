@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -123,6 +123,16 @@ impl ConfigError {
             .as_deref()
             .map_or(0, |line| line.chars().count());
         self.0.width = column_of(length).saturating_sub(column).max(1);
+        self
+    }
+
+    /// The same error with the paths that `shown` gives.
+    #[must_use]
+    pub(super) fn relocated(mut self, shown: &dyn Fn(&Path) -> PathBuf) -> Self {
+        self.0.location.path = shown(&self.0.location.path);
+        if let Some(from) = &mut self.0.included_from {
+            from.path = shown(&from.path);
+        }
         self
     }
 

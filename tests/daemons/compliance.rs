@@ -250,16 +250,16 @@ fn image(path: &str, text: &str) -> Image {
         _ => "",
     };
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap();
-    let accounts: String = accounts
+    let others: Vec<&str> = accounts
         .lines()
         .filter(|line| !line.starts_with("ftp:"))
-        .map(|line| format!("{line}\n"))
         .collect();
+    let accounts = others.join("\n");
     let image = Image::new()
         .with(path, [start.as_bytes(), text.as_bytes()].concat())
         .with(
             "/etc/passwd",
-            format!("{accounts}ftp:x:999:65534::/srv/ftp:/bin/sh\n"),
+            format!("{accounts}\nftp:x:999:65534::/srv/ftp:/bin/sh\n"),
         )
         .with(
             "/etc/ftpd.passwd",

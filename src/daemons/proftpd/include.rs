@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::lines::Reader;
-use super::parse::{DEEPEST_INCLUDE, Parser, Step, Stop};
+use super::parse::{DEEPEST_INCLUDE, Parser, ROOT, Step, Stop};
 use crate::daemons::disk::Kind;
 use crate::daemons::{ConfigError, ConfigErrorKind, text};
 
@@ -30,10 +30,19 @@ fn has_wildcard(path: &[u8]) -> bool {
 impl Parser<'_> {
     /// `Include PATH`: further words are ignored, a relative path is fatal.
     pub(super) fn include(&mut self, arguments: &[Vec<u8>]) -> Step {
+        const PLACES: &[&str] = &[
+            ROOT,
+            "<VirtualHost>",
+            "<Anonymous>",
+            "<Global>",
+            "<Directory>",
+            "<Limit>",
+        ];
         const HELP: &str = "name a file, a folder or a pattern: Include /etc/proftpd/conf.d/*.conf";
         let Some(word) = arguments.first() else {
             return self.refuse("Include: missing parameters", b"Include", HELP);
         };
+        self.allow("Include", PLACES)?;
         let shown = text::clean(word);
         if word.first() != Some(&b'/') {
             let message = format!("Include: unable to use path for configuration file '{shown}'");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use firewall::model::ports::PortRange;
 
-use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
+use crate::daemons::{ConfigError, ConfigErrorKind, text};
 use crate::findings::Location;
 
 use super::FOLDER;
@@ -60,18 +60,18 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Reads a file's text as `vsf_parseconf_load_file` does.
-    pub(super) fn load(&mut self, host: &Host, path: &Path, bytes: &[u8]) {
+    pub(super) fn load(&mut self, path: &Path, bytes: &[u8]) {
         let read = &bytes[..bytes.len().min(READ_LIMIT)];
         for (number, line) in (1..).zip(read.split(|&byte| byte == b'\n')) {
             let blank = line.iter().all(|&byte| text::is_space(byte));
             if !blank && line.first() != Some(&b'#') {
-                self.line(host, line, &Location::line(path, number));
+                self.line(line, &Location::line(path, number));
             }
         }
     }
 
     /// `key=value` ([RUN]; messages as the daemon writes them).
-    pub(super) fn line(&mut self, host: &Host, full: &[u8], location: &Location) {
+    pub(super) fn line(&mut self, full: &[u8], location: &Location) {
         let line = text::c_string(text::trim_start(full));
         let (key, value) = match line.iter().position(|&byte| byte == b'=') {
             Some(at) => (&line[..at], Some(&line[at + 1..])),
@@ -106,7 +106,7 @@ impl Settings {
                 } else {
                     ConfigErrorKind::Refused
                 };
-                let error = ConfigError::new(kind, &host.disk.shown(&location.path), message);
+                let error = ConfigError::new(kind, &location.path, message);
                 let error = error
                     .at_line(location.line.unwrap_or(1), full)
                     .with_help(help_for(key, value));

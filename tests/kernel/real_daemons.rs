@@ -282,7 +282,7 @@ fn fetch(world: &World, daemon: &Daemon, (family, arguments): (usize, &[&str])) 
         format!("[{}]", SERVER[1])
     };
     let url = format!("ftp://{}{host}/file", daemon.login);
-    let mut all = vec!["-q", "-v", "-sS", "--max-time", "6", "--noproxy", "*"];
+    let mut all = vec!["-q", "-v", "-sS", "--max-time", "4", "--noproxy", "*"];
     all.extend(arguments);
     all.push(&url);
     world.client_command("curl", &all)

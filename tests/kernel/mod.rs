@@ -1,5 +1,6 @@
 //! The program against real kernels: namespaces, rulesets and connections.
 
+mod case;
 mod corpus;
 mod generator;
 mod harness;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::generator::{Case, generate};
+use super::case::Case;
+use super::generator::generate;
 use super::judge::{Tally, compare, count, verdicts};
 use super::search::Search;
 use crate::support::ready;

@@ -4,8 +4,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::generator::Case;
+use super::case::Case;
 use super::judge::{Tally, add, words};
+use crate::support::say;
 use crate::support::world::World;
 
 /// Worlds that work side by side: most of a case is waiting for silence.
@@ -54,12 +55,12 @@ impl Search {
             }
         });
         let failed = total.failures.len();
-        eprintln!(
+        say(&format!(
             "{}: {} of {cases} rulesets pass, {failed} fail; {}",
             self.name,
             total.passed,
             words(&total.tally)
-        );
+        ));
         for failure in &total.failures {
             eprintln!("{failure}");
         }

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::model::ports::PortSet;
 use crate::model::reach::Family;
 use crate::model::ruleset::Ruleset;
+pub use crate::netfilter::Scope;
 
 /// Which configuration of a firewall is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,10 +75,14 @@ pub trait Backend {
     ///
     /// # Errors
     /// When it cannot be read; never a partial ruleset.
-    fn ruleset(&mut self, layer: Layer) -> Result<Ruleset>;
+    fn ruleset(&mut self, layer: Layer, scope: Scope) -> Result<Ruleset>;
+
+    /// Whether what is ours in the ruleset is just what `desired` needs, given that its ports are open. Cheap: it
+    /// decides whether a run has anything to plan.
+    fn settled(&self, layer: Layer, ruleset: &Ruleset, desired: &Desired) -> bool;
 
     /// The smallest edits that make `desired` reachable and take back what is ours and no longer wanted. Pure: nothing
-    /// is read or written.
+    /// is read or written. Needs a ruleset of [`Scope::Everything`].
     ///
     /// # Errors
     /// When the ruleset makes no sense to this backend.

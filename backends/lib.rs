@@ -3,9 +3,13 @@
 //! The library knows ports and families; what listens on them is its user's business.
 
 pub mod backend;
+pub mod detect;
 pub mod error;
+pub mod host;
 pub mod model;
 pub mod netfilter;
+#[cfg(feature = "nftables")]
+pub mod nftables;
 pub mod proof;
 
 pub use error::{Error, ErrorKind, Result};

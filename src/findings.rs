@@ -255,6 +255,36 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         Severity::Warning,
         "a key belongs to cPanel's other FTP daemon and is ignored here",
     ),
+    (
+        "nothing-filters",
+        Severity::Info,
+        "no base chain filters connections to this host: every port is open, nothing needs to be",
+    ),
+    (
+        "managed-table",
+        Severity::Error,
+        "the ports are closed in a table that another program looks after: it must open them",
+    ),
+    (
+        "explicit-deny",
+        Severity::Error,
+        "a rule closes the ports by name: opened with --force only",
+    ),
+    (
+        "ban-behind-block",
+        Severity::Error,
+        "bans stand behind the rule that closes the ports, an accept would let them in: opened with --force only",
+    ),
+    (
+        "ingress-block",
+        Severity::Error,
+        "the ports are closed at a device's ingress, before connection tracking: not opened there",
+    ),
+    (
+        "no-accept-opens",
+        Severity::Error,
+        "what keeps the ports from being reached is no rule that an accept could come before",
+    ),
 ];
 
 impl Finding {

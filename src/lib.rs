@@ -1,6 +1,13 @@
 //! Keeps a host's firewall in step with its FTP daemons' passive ports.
 
+pub mod cli;
+pub mod commands;
 pub mod daemons;
+pub mod exit;
+pub mod failure;
 pub mod findings;
 pub mod passive;
+pub mod printer;
 pub mod reconcile;
+pub mod report;
+pub mod settings;

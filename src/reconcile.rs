@@ -1,7 +1,11 @@
 //! Read, judge, plan, apply, verify, undo: the one loop behind `sync`, `check`, `status` and `remove`.
 
-use firewall::backend::{Layer, Refusal};
-use firewall::model::reach::ReachMap;
+use anyhow::Context as _;
+use firewall::backend::{Backend, Desired, Layer, Plan, Refusal, Scope};
+use firewall::model::ports::PortSet;
+use firewall::model::reach::{Family, Reach, ReachEntry, ReachMap};
+use firewall::model::ruleset::Ruleset;
+use firewall::{Error, ErrorKind, proof};
 
 /// What was found, and done, in one layer of one backend.
 #[derive(Clone, Debug)]
@@ -29,4 +33,167 @@ pub struct BackendOutcome {
     pub changed: bool,
     /// Whether any base chain filters new connections to this host at all.
     pub filters: bool,
+}
+
+/// How often a run starts over because the ruleset moved under it.
+const ATTEMPTS: usize = 10;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Say what it would take; write nothing.
+    Check,
+    /// Make it so, and prove it.
+    Sync,
+    /// Take away everything that is ours.
+    Remove,
+}
+
+/// Brings every layer of a backend to what is desired, or says what it would take.
+///
+/// # Errors
+/// When a layer cannot be read or written, or when an edit was made and its proof failed: then the edit has been
+/// undone, and the message says what holds.
+pub fn reconcile<B: Backend>(
+    backend: &mut B,
+    desired: &Desired,
+    mode: Mode,
+) -> anyhow::Result<BackendOutcome> {
+    let nothing = Desired {
+        ports: PortSet::EMPTY,
+        ..desired.clone()
+    };
+    let desired = if mode == Mode::Remove {
+        &nothing
+    } else {
+        desired
+    };
+    let mut outcome = BackendOutcome {
+        backend: backend.name(),
+        layers: Vec::new(),
+        changed: false,
+        filters: false,
+    };
+    for layer in backend.layers() {
+        let (found, filters) = reconcile_layer(backend, layer, desired, mode)?;
+        outcome.changed |= mode != Mode::Check && !found.edits.is_empty();
+        outcome.filters |= filters;
+        outcome.layers.push(found);
+    }
+    Ok(outcome)
+}
+
+fn reconcile_layer<B: Backend>(
+    backend: &mut B,
+    layer: Layer,
+    desired: &Desired,
+    mode: Mode,
+) -> anyhow::Result<(LayerOutcome, bool)> {
+    let mut made: Vec<String> = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let ruleset = backend.ruleset(layer, first_scope(mode))?;
+        let filters = filters(&ruleset);
+        let reach = judge(&ruleset, desired);
+        let open = reach.iter().all(ReachMap::all_open);
+        let done = |in_sync, reach, edits, refusals| LayerOutcome {
+            layer,
+            in_sync,
+            reach,
+            edits,
+            refusals,
+        };
+        if open && backend.settled(layer, &ruleset, desired) {
+            return Ok((done(true, reach, made, Vec::new()), filters));
+        }
+        let ruleset = backend.ruleset(layer, Scope::Everything)?;
+        let plan = backend.plan(layer, &ruleset, desired)?;
+        if mode == Mode::Check || plan.edits.is_empty() {
+            let planned = plan.edits.iter().map(ToString::to_string);
+            let in_sync = open && plan.edits.is_empty() && plan.refusals.is_empty();
+            made.extend(planned);
+            return Ok((done(in_sync, reach, made, plan.refusals), filters));
+        }
+        match edit(backend, layer, &ruleset, &plan, desired) {
+            Ok(()) => made.extend(plan.edits.iter().map(ToString::to_string)),
+            Err(error) if moved(&error) => {
+                tracing::debug!("the ruleset moved under the edit, starting over: {error}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    anyhow::bail!(
+        "the {} ruleset kept changing while it was edited, {ATTEMPTS} times in a row",
+        backend.name()
+    )
+}
+
+/// Makes the edits of a plan and proves them, or undoes them.
+fn edit<B: Backend>(
+    backend: &mut B,
+    layer: Layer,
+    ruleset: &Ruleset,
+    plan: &Plan<B::Edit>,
+    desired: &Desired,
+) -> anyhow::Result<()> {
+    let undo = backend.apply(layer, ruleset, &plan.edits)?;
+    for edit in &plan.edits {
+        tracing::info!("{edit}");
+    }
+    let after = backend.ruleset(layer, Scope::InputPath)?;
+    let refused = plan
+        .refusals
+        .iter()
+        .fold(PortSet::EMPTY, |sum, refusal| sum.union(&refusal.ports));
+    let unproved = judge(&after, desired).into_iter().find_map(|map| {
+        let mut entries = map.entries.into_iter();
+        let closed =
+            |entry: &ReachEntry| entry.reach != Reach::Open && !refused.covers(&entry.ports);
+        entries.find(closed).map(|entry| (map.family, entry))
+    });
+    let Some((family, entry)) = unproved else {
+        return Ok(());
+    };
+    // Somebody else's edit came in between: what is there now is judged and planned anew.
+    let ours = ruleset
+        .generation
+        .map(|generation| generation.wrapping_add(1));
+    if after.generation != ours {
+        return Err(Error::new(ErrorKind::Changed, "another edit came in between").into());
+    }
+    backend.apply(layer, &after, &undo).context(
+        "the edit did not open the ports, and undoing it failed: the new rules are still there",
+    )?;
+    anyhow::bail!(
+        "the edit was undone, since {} stayed {} over {family}: {}",
+        entry.ports,
+        entry.reach.as_str(),
+        entry.because
+    )
+}
+
+fn moved(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Error>()
+        .is_some_and(|error| error.kind() == ErrorKind::Changed)
+}
+
+/// `remove` also looks where no packet of the path comes by: a rule of ours may have been cut off.
+fn first_scope(mode: Mode) -> Scope {
+    match mode {
+        Mode::Check | Mode::Sync => Scope::InputPath,
+        Mode::Remove => Scope::Everything,
+    }
+}
+
+fn filters(ruleset: &Ruleset) -> bool {
+    Family::BOTH
+        .iter()
+        .any(|family| proof::filters_input(ruleset, *family))
+}
+
+fn judge(ruleset: &Ruleset, desired: &Desired) -> Vec<ReachMap> {
+    let families = desired.families.iter();
+    families
+        .map(|family| proof::trace(ruleset, *family, &desired.ports))
+        .collect()
 }

@@ -3,3 +3,4 @@
 pub mod ports;
 pub mod reach;
 pub mod ruleset;
+pub mod text;

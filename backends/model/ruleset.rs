@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use super::reach::Family;
+
 /// Everything that decides what becomes of a packet: the tables, and the interfaces it can arrive on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruleset {
@@ -234,7 +236,9 @@ pub enum Statement {
 pub enum Uncertainty {
     /// It depends on the remote address or its history: a ban, or an exception.
     Source,
-    /// It depends on the rate or number of connections.
+    /// It matches only what exceeds a rate or a number of connections (`limit rate over`, `connlimit`).
+    Excess,
+    /// It matches until a rate or a number of connections is exceeded (`limit rate 25/second`).
     Rate,
     /// It depends on something else that differs between packets or over time.
     Other,
@@ -279,6 +283,8 @@ pub enum Verdict {
 pub struct Nat {
     /// What is translated.
     pub kind: NatKind,
+    /// The family it is for; others pass it by. `None` is both.
+    pub family: Option<Family>,
     /// The new address; `None` when it stays, is computed, or (redirect) is the host's own.
     pub address: Option<IpAddr>,
     /// Whether a new address is set at all (possibly a computed one).

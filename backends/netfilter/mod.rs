@@ -1,1 +1,14 @@
 //! The ruleset that packets meet, whoever wrote it: read over netlink, decoded into the model.
+
+pub(crate) mod attributes;
+mod decode;
+mod interfaces;
+mod netlink;
+mod read;
+#[cfg(test)]
+pub(crate) mod tests;
+mod xtables;
+
+pub use interfaces::interfaces;
+pub use netlink::Socket;
+pub use read::{Scope, read};

@@ -1,1 +1,16 @@
 //! What becomes of a port, and where an accept belongs: pure functions of a ruleset.
+//!
+//! The question is about a new TCP connection from an unknown remote address, arriving on any interface but loopback,
+//! to a local address: its opening packet, the reply, and the client's next packet. Nothing else in the program decides
+//! what is open.
+
+mod describe;
+mod packet;
+pub mod place;
+mod steps;
+mod trace;
+mod truth;
+mod verdict;
+
+pub use steps::{Effect, Step};
+pub use verdict::{Judgement, Obstacle, filters_input, judge, trace, walk};

@@ -1,0 +1,3 @@
+//! What is shared by everything that writes to the host.
+
+pub mod lock;

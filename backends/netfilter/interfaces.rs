@@ -1,0 +1,102 @@
+//! The host's interfaces and their addresses, over a routing socket.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netlink_sys::protocols;
+
+use super::attributes::{Attributes, attributes, put};
+use super::netlink::{Channel, dump_route};
+use crate::error::Result;
+use crate::model::ruleset::Interface;
+
+// linux/rtnetlink.h
+const GET_LINK: u16 = 18; // RTM_GETLINK
+const GET_ADDRESS: u16 = 22; // RTM_GETADDR
+/// The counters of every link are a kilobyte each, and not wanted (`RTEXT_FILTER_SKIP_STATS`).
+const SKIP_STATISTICS: u32 = 1 << 3;
+
+// linux/if_link.h, if_addr.h
+const LINK_NAME: u16 = 3; // IFLA_IFNAME
+const LINK_GROUP: u16 = 27; // IFLA_GROUP
+const LINK_FILTER: u16 = 29; // IFLA_EXT_MASK
+const ADDRESS_REMOTE: u16 = 1; // IFA_ADDRESS
+const ADDRESS_LOCAL: u16 = 2; // IFA_LOCAL
+
+/// `struct ifinfomsg`.
+const LINK_HEADER: usize = 16;
+/// `struct ifaddrmsg`.
+const ADDRESS_HEADER: usize = 8;
+const FLAG_UP: u32 = 0x1; // IFF_UP
+const FLAG_LOOPBACK: u32 = 0x8; // IFF_LOOPBACK
+
+/// Reads the host's interfaces and their addresses, loopback included.
+///
+/// # Errors
+///
+/// When the routing socket cannot be opened or read.
+pub fn interfaces() -> Result<Vec<Interface>> {
+    let mut channel = Channel::open(protocols::NETLINK_ROUTE)?;
+    let mut interfaces = Vec::new();
+    let mut request = vec![0; LINK_HEADER];
+    put(&mut request, LINK_FILTER, &SKIP_STATISTICS.to_ne_bytes());
+    dump_route(&mut channel, GET_LINK, &request, |body| {
+        interfaces.extend(link(body));
+    })?;
+    let request = [0; ADDRESS_HEADER];
+    dump_route(&mut channel, GET_ADDRESS, &request, |body| {
+        if let Some((index, address)) = address(body)
+            && let Some(interface) = interfaces.iter_mut().find(|link| link.index == index)
+        {
+            interface.addresses.push(address);
+        }
+    })?;
+    Ok(interfaces)
+}
+
+/// Decodes a link message.
+fn link(body: &[u8]) -> Option<Interface> {
+    let (header, rest) = body.split_first_chunk::<LINK_HEADER>()?;
+    let [_, _, t0, t1, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
+    let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
+    let mut interface = Interface {
+        name: String::new(),
+        index: u32::from_ne_bytes([i0, i1, i2, i3]),
+        hardware_type: u16::from_ne_bytes([t0, t1]),
+        group: 0,
+        up: flags & FLAG_UP != 0,
+        loopback: flags & FLAG_LOOPBACK != 0,
+        addresses: Vec::new(),
+    };
+    for (kind, value) in attributes(rest) {
+        match kind {
+            LINK_NAME => interface.name = super::attributes::text(value),
+            LINK_GROUP => {
+                interface.group = value
+                    .first_chunk()
+                    .map_or(0, |value| u32::from_ne_bytes(*value));
+            }
+            _ => {}
+        }
+    }
+    Some(interface)
+}
+
+/// Decodes an address message. On a point-to-point link `IFA_ADDRESS` is the peer's, `IFA_LOCAL` our own.
+fn address(body: &[u8]) -> Option<(u32, IpAddr)> {
+    let (header, rest) = body.split_first_chunk::<ADDRESS_HEADER>()?;
+    let [_, _, _, _, i0, i1, i2, i3] = *header;
+    let values = Attributes::new(rest);
+    let value = values
+        .get(ADDRESS_LOCAL)
+        .or_else(|| values.get(ADDRESS_REMOTE))?;
+    Some((u32::from_ne_bytes([i0, i1, i2, i3]), ip_address(value)?))
+}
+
+/// An address of four or sixteen bytes.
+pub(super) fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(bytes).into());
+    }
+    let bytes = <[u8; 16]>::try_from(bytes).ok()?;
+    Some(Ipv6Addr::from(bytes).into())
+}

@@ -1,0 +1,442 @@
+//! Reads the kernel's tables: only what a packet of the input path can meet, or everything.
+
+use std::collections::BTreeMap;
+
+use super::attributes::{Attributes, put_text};
+use super::decode::RuleDecoder;
+use super::decode::objects::{
+    RawElement, SetHeader, chain, elements, family, family_number, normalise, set, table,
+};
+use super::interfaces::interfaces;
+use super::netlink::{Socket, changed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::ruleset::{
+    Chain, ConnectionKey, Elements, Field, Hook, Part, PayloadBase, Rule, Ruleset, Set, Statement,
+    Table, TableFamily, Value, Verdict,
+};
+
+// enum nf_tables_msg_types
+const GET_TABLE: u16 = 1; // NFT_MSG_GETTABLE
+const GET_CHAIN: u16 = 4; // NFT_MSG_GETCHAIN
+const GET_RULE: u16 = 7; // NFT_MSG_GETRULE
+const GET_SET: u16 = 10; // NFT_MSG_GETSET
+const GET_ELEMENT: u16 = 13; // NFT_MSG_GETSETELEM
+
+/// Every family (`NFPROTO_UNSPEC`).
+const EVERY_FAMILY: u8 = 0;
+/// How often the ruleset may change under the reader before it gives up.
+const ATTEMPTS: usize = 20;
+
+/// How much of the ruleset is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The chains that packets to and from a local process can meet. Others are listed without their rules.
+    InputPath,
+    /// Every chain of every table.
+    Everything,
+}
+
+/// Reads the `nf_tables` ruleset and the interfaces, all of one generation.
+///
+/// # Errors
+///
+/// As for [`Socket::open`]; `Changed` when the ruleset keeps changing while it is read.
+pub fn read(socket: &mut Socket, scope: Scope) -> Result<Ruleset> {
+    for _ in 0..ATTEMPTS {
+        let generation = socket.generation()?;
+        let tables = match tables(socket, scope) {
+            Ok(tables) => tables,
+            Err(error) if error.kind() == ErrorKind::Changed => continue,
+            // Something that was listed is gone already.
+            Err(_) if socket.generation().is_ok_and(|now| now != generation) => continue,
+            Err(error) => return Err(error),
+        };
+        let interfaces = match interfaces() {
+            Ok(interfaces) => interfaces,
+            Err(error) if error.kind() == ErrorKind::Changed => continue,
+            Err(error) => return Err(error),
+        };
+        if socket.generation()? == generation {
+            return Ok(Ruleset {
+                generation: Some(generation),
+                interfaces,
+                tables,
+            });
+        }
+    }
+    Err(changed()
+        .with_hint("another program keeps editing the firewall; try again when it is done"))
+}
+
+/// A table that is being read.
+struct Draft {
+    table: Table,
+    /// The chains by name.
+    chains: BTreeMap<String, usize>,
+    /// The sets by name.
+    sets: BTreeMap<String, usize>,
+    headers: BTreeMap<String, SetHeader>,
+}
+
+/// The tables by family and name.
+type Drafts = BTreeMap<(TableFamily, String), Draft>;
+
+/// Reads the tables once.
+fn tables(socket: &mut Socket, scope: Scope) -> Result<Vec<Table>> {
+    let (order, mut drafts) = listed(socket)?;
+    match scope {
+        Scope::InputPath => {
+            for draft in drafts.values_mut() {
+                draft.read_path(socket)?;
+            }
+        }
+        Scope::Everything => read_everything(socket, &mut drafts)?,
+    }
+    let mut peek = None;
+    for draft in drafts.values_mut() {
+        draft.read_sets(socket, &mut peek)?;
+    }
+    let taken = order.into_iter().filter_map(|key| drafts.remove(&key));
+    Ok(taken.map(|draft| draft.table).collect())
+}
+
+/// Lists tables, chains and sets, without rules and elements; and the tables' keys in the kernel's order.
+fn listed(socket: &mut Socket) -> Result<(Vec<(TableFamily, String)>, Drafts)> {
+    let mut order = Vec::new();
+    let mut drafts = Drafts::new();
+    socket.dump(GET_TABLE, EVERY_FAMILY, &[], |number, message| {
+        let Some(table) = family(number).and_then(|family| table(family, message)) else {
+            return;
+        };
+        let key = (table.family, table.name.clone());
+        order.push(key.clone());
+        drafts.insert(key, Draft::new(table));
+    })?;
+    if drafts.is_empty() {
+        return Ok((order, drafts));
+    }
+    let mut unknown = None;
+    socket.dump(GET_CHAIN, EVERY_FAMILY, &[], |number, message| {
+        let Some(family) = family(number) else {
+            return;
+        };
+        match chain(family, message) {
+            Some((table, Ok(chain))) => {
+                if let Some(draft) = drafts.get_mut(&(family, table)) {
+                    draft.add_chain(chain);
+                }
+            }
+            Some((table, Err(chain))) => unknown = Some((family, table, chain)),
+            None => {}
+        }
+    })?;
+    if let Some((family, table, chain)) = unknown {
+        let family = family.as_str();
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{family} {table} {chain}: a base chain of an unknown type, hook or policy"),
+        ));
+    }
+    socket.dump(GET_SET, EVERY_FAMILY, &[], |number, message| {
+        if let Some(family) = family(number)
+            && let Some((table, set, header)) = set(message)
+            && let Some(draft) = drafts.get_mut(&(family, table))
+        {
+            draft.add_set(set, header);
+        }
+    })?;
+    Ok((order, drafts))
+}
+
+/// Reads every rule in one dump.
+fn read_everything(socket: &mut Socket, drafts: &mut Drafts) -> Result<()> {
+    // The decoders borrow the headers, so the rules are gathered before they go into the tables.
+    let mut rules: BTreeMap<(TableFamily, String), BTreeMap<String, Vec<Rule>>> = BTreeMap::new();
+    let mut made: BTreeMap<(TableFamily, String), BTreeMap<String, Set>> = BTreeMap::new();
+    socket.dump(GET_RULE, EVERY_FAMILY, &[], |number, message| {
+        let values = Attributes::new(message);
+        // NFTA_RULE_TABLE = 1, NFTA_RULE_CHAIN = 2
+        let (Some(family), Some(table), Some(chain)) =
+            (family(number), values.text(1), values.text(2))
+        else {
+            return;
+        };
+        let key = (family, table);
+        if let Some(draft) = drafts.get(&key) {
+            let mut decoder = RuleDecoder::new(family, &draft.headers);
+            let chains = rules.entry(key.clone()).or_default();
+            decoder.decode(message, chains.entry(chain).or_default());
+            if !decoder.made.is_empty() {
+                made.entry(key).or_default().append(&mut decoder.made);
+            }
+        }
+    })?;
+    for (key, draft) in drafts {
+        let mut chains = rules.remove(key).unwrap_or_default();
+        for chain in &mut draft.table.chains {
+            chain.rules = Some(chains.remove(&chain.name).unwrap_or_default());
+        }
+        draft.add_made(made.remove(key).unwrap_or_default());
+        for map in draft.wanted_sets(Want::Verdicts) {
+            draft.read_set(socket, map)?;
+        }
+    }
+    Ok(())
+}
+
+impl Draft {
+    fn new(table: Table) -> Self {
+        Self {
+            table,
+            chains: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            headers: BTreeMap::new(),
+        }
+    }
+
+    fn add_chain(&mut self, chain: Chain) {
+        self.chains
+            .insert(chain.name.clone(), self.table.chains.len());
+        self.table.chains.push(chain);
+    }
+
+    fn add_set(&mut self, set: Set, header: SetHeader) {
+        self.sets.insert(set.name.clone(), self.table.sets.len());
+        self.headers.insert(set.name.clone(), header);
+        self.table.sets.push(set);
+    }
+
+    fn add_made(&mut self, made: BTreeMap<String, Set>) {
+        for (name, set) in made {
+            if !self.sets.contains_key(&name) {
+                self.sets.insert(name, self.table.sets.len());
+                self.table.sets.push(set);
+            }
+        }
+    }
+
+    /// Reads the rules of the base chains on the path of packets to and from local processes, and of the chains that
+    /// they lead to.
+    fn read_path(&mut self, socket: &mut Socket) -> Result<()> {
+        if self.table.dormant {
+            return Ok(());
+        }
+        let on_path = |chain: &Chain| {
+            chain
+                .base
+                .as_ref()
+                .is_some_and(|base| base.hook != Hook::Forward)
+        };
+        let chains = self.table.chains.iter().enumerate();
+        let mut pending: Vec<usize> = chains
+            .filter(|(_, chain)| on_path(chain))
+            .map(|(index, _)| index)
+            .collect();
+        while let Some(index) = pending.pop() {
+            let Some(chain) = self
+                .table
+                .chains
+                .get(index)
+                .filter(|chain| chain.rules.is_none())
+            else {
+                continue;
+            };
+            let (rules, made) = self.dump_chain(socket, &chain.name)?;
+            self.add_made(made);
+            for rule in &rules {
+                for statement in &rule.statements {
+                    self.follow(socket, statement, &mut pending)?;
+                }
+            }
+            if let Some(chain) = self.table.chains.get_mut(index) {
+                chain.rules = Some(rules);
+            }
+        }
+        Ok(())
+    }
+
+    /// Dumps and decodes one chain.
+    fn dump_chain(
+        &self,
+        socket: &mut Socket,
+        chain: &str,
+    ) -> Result<(Vec<Rule>, BTreeMap<String, Set>)> {
+        let mut request = Vec::new();
+        put_text(&mut request, 1, &self.table.name); // NFTA_RULE_TABLE
+        put_text(&mut request, 2, chain); // NFTA_RULE_CHAIN
+        let mut rules = Vec::new();
+        let mut decoder = RuleDecoder::new(self.table.family, &self.headers);
+        let family = family_number(self.table.family);
+        socket.dump(GET_RULE, family, &request, |_, message| {
+            decoder.decode(message, &mut rules);
+        })?;
+        rules.shrink_to_fit();
+        Ok((rules, decoder.made))
+    }
+
+    /// Notes the chains that a statement leads to.
+    fn follow(
+        &mut self,
+        socket: &mut Socket,
+        statement: &Statement,
+        pending: &mut Vec<usize>,
+    ) -> Result<()> {
+        match statement {
+            Statement::Verdict(Verdict::Jump(chain) | Verdict::Goto(chain)) => {
+                pending.extend(self.chains.get(chain));
+            }
+            Statement::VerdictMap { map, .. } => {
+                let Some(&map) = self.sets.get(map) else {
+                    return Ok(());
+                };
+                self.read_set(socket, map)?;
+                let Some(Elements::Read(elements)) =
+                    self.table.sets.get(map).map(|set| &set.elements)
+                else {
+                    return Ok(());
+                };
+                for element in elements {
+                    if let Some(Verdict::Jump(chain) | Verdict::Goto(chain)) = &element.verdict {
+                        pending.extend(self.chains.get(chain));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Reads the sets that the rules look up, as far as they can tell something.
+    fn read_sets(&mut self, socket: &mut Socket, peek: &mut Option<Socket>) -> Result<()> {
+        for set in self.wanted_sets(Want::Everything) {
+            self.read_set(socket, set)?;
+        }
+        for set in self.wanted_sets(Want::Start) {
+            self.peek_set(peek, set)?;
+        }
+        Ok(())
+    }
+
+    /// The sets that the rules that were read look up, and of which so much is wanted.
+    fn wanted_sets(&self, want: Want) -> Vec<usize> {
+        let mut sets = Vec::new();
+        let chains = self
+            .table
+            .chains
+            .iter()
+            .filter_map(|chain| chain.rules.as_ref());
+        for statement in chains.flatten().flat_map(|rule| &rule.statements) {
+            let name = match statement {
+                Statement::Lookup { set, value, .. } if wanted(value) == want => set,
+                Statement::VerdictMap { map, .. } if want == Want::Verdicts => map,
+                _ => continue,
+            };
+            sets.extend(self.sets.get(name));
+        }
+        sets.sort_unstable();
+        sets.dedup();
+        sets
+    }
+
+    /// Reads all elements of a set, once.
+    fn read_set(&mut self, socket: &mut Socket, index: usize) -> Result<()> {
+        let Some((set, interval)) = self.unread(index) else {
+            return Ok(());
+        };
+        let mut raw = Vec::new();
+        let (family, request) = self.element_request(&set.name);
+        socket.dump(GET_ELEMENT, family, &request, |_, message| {
+            elements(message, &mut raw);
+        })?;
+        self.put_elements(index, raw, interval);
+        Ok(())
+    }
+
+    /// Reads the elements of a set when they fit one page; else leaves them, for they would only name remote addresses.
+    fn peek_set(&mut self, peek: &mut Option<Socket>, index: usize) -> Result<()> {
+        let Some((set, interval)) = self.unread(index) else {
+            return Ok(());
+        };
+        let mut raw = Vec::new();
+        let (family, request) = self.element_request(&set.name);
+        let mut socket = match peek.take() {
+            Some(socket) => socket,
+            None => Socket::open_small()?,
+        };
+        let complete = socket.dump_pieces(1, GET_ELEMENT, family, &request, |_, message| {
+            elements(message, &mut raw);
+        })?;
+        if complete {
+            self.put_elements(index, raw, interval);
+            // A dump that was left in the middle ends with its socket.
+            *peek = Some(socket);
+        }
+        Ok(())
+    }
+
+    /// A set of the kernel that has not been read, and whether it holds intervals.
+    fn unread(&self, index: usize) -> Option<(&Set, bool)> {
+        let set = self.table.sets.get(index)?;
+        let header = self.headers.get(&set.name)?;
+        (set.elements == Elements::NotRead).then_some((set, header.interval))
+    }
+
+    fn put_elements(&mut self, index: usize, raw: Vec<RawElement>, interval: bool) {
+        if let Some(set) = self.table.sets.get_mut(index) {
+            set.elements = Elements::Read(normalise(raw, interval));
+        }
+    }
+
+    /// The request for a set's elements.
+    fn element_request(&self, set: &str) -> (u8, Vec<u8>) {
+        let mut request = Vec::new();
+        put_text(&mut request, 1, &self.table.name); // NFTA_SET_ELEM_LIST_TABLE
+        put_text(&mut request, 2, set); // NFTA_SET_ELEM_LIST_SET
+        (family_number(self.table.family), request)
+    }
+}
+
+/// How much of a set is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    /// The start: only remote addresses are looked up.
+    Start,
+    /// All: ports, protocols, interfaces, states are looked up.
+    Everything,
+    /// All, since the elements lead to chains.
+    Verdicts,
+}
+
+/// How much of a set is wanted for looking up a value.
+fn wanted(value: &Value) -> Want {
+    let unknown = |field: &Field| matches!(field, Field::Unknown { .. });
+    let remote = |part: &Part| is_remote_address(&part.field, part.length);
+    if value.parts.iter().any(remote)
+        && value
+            .parts
+            .iter()
+            .all(|part| remote(part) || unknown(&part.field))
+    {
+        Want::Start
+    } else {
+        Want::Everything
+    }
+}
+
+/// Whether a field is the sender's address.
+fn is_remote_address(field: &Field, length: u32) -> bool {
+    let within = |offset: u32, first: u32, behind: u32| {
+        offset >= first && offset.saturating_add(length) <= behind
+    };
+    match *field {
+        // IPv4: bytes 12 to 15; IPv6: bytes 8 to 23.
+        Field::Payload {
+            base: PayloadBase::Network,
+            offset,
+        } => within(offset, 12, 16) || (offset == 8 && length > 1 && within(offset, 8, 24)),
+        Field::Connection { key, direction } => {
+            key == ConnectionKey::SourceAddress && direction != Some(1)
+        }
+        _ => false,
+    }
+}

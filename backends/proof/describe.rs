@@ -1,0 +1,67 @@
+//! Places in a ruleset, put into words.
+
+use crate::model::ruleset::{Policy, Ruleset, Table};
+
+use super::packet::Phase;
+use super::trace::Spot;
+
+/// `inet filter input`.
+fn chain_name(table: &Table, chain: usize) -> String {
+    let name = table
+        .chains
+        .get(chain)
+        .map_or("?", |found| found.name.as_str());
+    format!("{} {} {name}", table.family.as_str(), table.name)
+}
+
+/// The place: the rule and its chain, or the policy and its chain, and for a nested chain how the packet got there.
+pub(super) fn spot(ruleset: &Ruleset, spot: &Spot) -> String {
+    let Some(table) = ruleset.tables.get(spot.table) else {
+        return "?".to_owned();
+    };
+    let chain = table.chains.get(spot.chain);
+    let hook = table
+        .chains
+        .get(spot.base)
+        .and_then(|base| base.base.as_ref())
+        .map_or("?", |base| base.hook.as_str());
+    let place = match spot.rule {
+        None => policy(table, spot),
+        Some(index) => match chain.and_then(|chain| chain.rules().get(index)) {
+            Some(rule) => format!("rule `{rule}` (handle {})", rule.handle),
+            None => "a rule".to_owned(),
+        },
+    };
+    let name = chain_name(table, spot.chain);
+    if spot.chain == spot.base {
+        format!("{place} of chain {name} (hook {hook})")
+    } else {
+        let base = chain_name(table, spot.base);
+        format!("{place} of chain {name} (from {base}, hook {hook})")
+    }
+}
+
+fn policy(table: &Table, spot: &Spot) -> String {
+    let base = table
+        .chains
+        .get(spot.base)
+        .and_then(|base| base.base.as_ref());
+    let word = match base.map(|base| base.policy) {
+        Some(Policy::Drop) => "drop",
+        _ => "accept",
+    };
+    if spot.chain == spot.base {
+        format!("policy {word}")
+    } else {
+        format!("policy {word}, at the end")
+    }
+}
+
+/// Whose packet it was, where it is not the opening one.
+pub(super) fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Opening => "",
+        Phase::Reply => "the server's reply: ",
+        Phase::Following => "the client's next packet: ",
+    }
+}

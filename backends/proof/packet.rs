@@ -1,0 +1,550 @@
+//! The packets of a new connection as far as they are known: header bytes, conntrack's view, interfaces, marks.
+//!
+//! A byte is known, or unknown with an origin: the port in question, the remote end, or something else. Everything a
+//! rule can look at is such bytes, so a test is decided exactly as the kernel decides it where the bytes are known.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+
+use crate::model::reach::Family;
+use crate::model::ruleset::{
+    ConnectionKey, FibResult, Field, Hook, Interface, Mark, Operation, PayloadBase, Uncertainty,
+    Value,
+};
+
+/// Bits of `ct state` (`NF_CT_STATE_BIT`).
+const STATE_INVALID: u32 = 1;
+const STATE_ESTABLISHED: u32 = 2;
+const STATE_NEW: u32 = 8;
+const STATE_UNTRACKED: u32 = 64;
+
+/// Connection tracking sees packets at this priority; before it, `ct` knows nothing (`NF_IP_PRI_CONNTRACK`).
+const PRIORITY_CONNTRACK: i32 = -200;
+
+/// `RTN_UNICAST` and `RTN_LOCAL`, the address types that `fib` returns.
+const ROUTE_UNICAST: u32 = 1;
+const ROUTE_LOCAL: u32 = 2;
+
+/// The packets that decide whether a connection works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The client's SYN.
+    Opening,
+    /// The server's answer.
+    Reply,
+    /// The client's next packet, an ACK.
+    Following,
+}
+
+impl Phase {
+    pub(super) const ALL: [Self; 3] = [Self::Opening, Self::Reply, Self::Following];
+
+    /// The hooks that the packet passes, in order.
+    pub(super) fn hooks(self) -> &'static [Hook] {
+        match self {
+            Self::Opening | Self::Following => &[Hook::Ingress, Hook::Prerouting, Hook::Input],
+            Self::Reply => &[Hook::Output, Hook::Postrouting, Hook::Egress],
+        }
+    }
+
+    pub(super) fn inbound(self) -> bool {
+        self != Self::Reply
+    }
+
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::Opening => "new connection",
+            Self::Reply => "reply",
+            Self::Following => "next packet",
+        }
+    }
+}
+
+/// Where an unknown bit comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The high byte of the port in question.
+    PortHigh,
+    /// The low byte of the port in question.
+    PortLow,
+    /// The high byte of the client's port.
+    RemotePortHigh,
+    /// The low byte of the client's port.
+    RemotePortLow,
+    /// The client's address.
+    Remote,
+    /// Anything else.
+    Unknown(Uncertainty),
+}
+
+/// A byte: the bits of `known` have the bits of `value`; the others are the origin's, toggled by `flip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Byte {
+    pub(super) known: u8,
+    pub(super) value: u8,
+    pub(super) flip: u8,
+    pub(super) origin: Origin,
+}
+
+impl Byte {
+    pub(super) fn known(value: u8) -> Self {
+        Self::partly(0xff, value, Origin::Unknown(Uncertainty::Other))
+    }
+
+    fn from(origin: Origin) -> Self {
+        Self::partly(0, 0, origin)
+    }
+
+    fn other() -> Self {
+        Self::from(Origin::Unknown(Uncertainty::Other))
+    }
+
+    fn partly(known: u8, value: u8, origin: Origin) -> Self {
+        Self {
+            known,
+            value: value & known,
+            flip: 0,
+            origin,
+        }
+    }
+
+    /// `(byte & mask) ^ xor`.
+    fn bitwise(self, mask: u8, xor: u8) -> Self {
+        let known = self.known | !mask;
+        Self {
+            known,
+            value: ((self.value & mask) ^ xor) & known,
+            flip: (self.flip ^ xor) & !known,
+            origin: self.origin,
+        }
+    }
+}
+
+/// What may differ from port to port once rules have acted on the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Situation {
+    /// The packet's mark; `None` when it is not known.
+    pub(super) packet_mark: Option<u32>,
+    /// The connection's mark.
+    pub(super) connection_mark: Option<u32>,
+    /// How connection tracking sees this packet.
+    pub(super) tracking: Tracking,
+    /// How it saw the opening packet.
+    pub(super) opening: Tracking,
+}
+
+/// Whether connection tracking follows a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tracking {
+    Tracked,
+    Untracked,
+    Unclear,
+}
+
+impl Situation {
+    /// Before any rule has acted.
+    pub(super) const START: Self = Self {
+        packet_mark: Some(0),
+        connection_mark: Some(0),
+        tracking: Tracking::Tracked,
+        opening: Tracking::Tracked,
+    };
+
+    /// What is left of it for the next packet of the connection.
+    pub(super) fn next_packet(self, phase: Phase) -> Self {
+        let opening = if phase == Phase::Opening {
+            self.tracking
+        } else {
+            self.opening
+        };
+        Self {
+            packet_mark: Some(0),
+            connection_mark: self.connection_mark,
+            tracking: Tracking::Tracked,
+            opening,
+        }
+    }
+}
+
+/// A packet of the connection at one hook.
+#[derive(Debug)]
+pub(super) struct Packet<'a> {
+    pub(super) family: Family,
+    pub(super) phase: Phase,
+    pub(super) hook: Hook,
+    pub(super) priority: i32,
+    /// A chain of a netdev table sees no IP family.
+    pub(super) netdev: bool,
+    pub(super) interface: &'a Interface,
+    pub(super) local: Option<IpAddr>,
+    /// Whether any rule looked at the interface, or at the local address, so that others might fare differently.
+    pub(super) consulted_interface: Cell<bool>,
+    pub(super) consulted_address: Cell<bool>,
+}
+
+impl Packet<'_> {
+    /// The bytes of a value, or `None` where the kernel finds nothing to load and the rule ends (`NFT_BREAK`).
+    pub(super) fn load(&self, value: &Value, situation: &Situation) -> Option<Vec<Byte>> {
+        let mut bytes = Vec::with_capacity(16);
+        let several = value.parts.len() > 1;
+        for part in &value.parts {
+            let start = bytes.len();
+            self.field(&part.field, part.length as usize, situation, &mut bytes)?;
+            for operation in &part.operations {
+                if let Some(loaded) = bytes.get_mut(start..) {
+                    operate(loaded, operation);
+                }
+            }
+            if several {
+                while bytes.len() % 4 != 0 {
+                    bytes.push(Byte::known(0));
+                }
+            }
+        }
+        Some(bytes)
+    }
+
+    fn field(
+        &self,
+        field: &Field,
+        length: usize,
+        situation: &Situation,
+        bytes: &mut Vec<Byte>,
+    ) -> Option<()> {
+        let end = bytes.len() + length;
+        match field {
+            Field::Payload { base, offset } => {
+                bytes
+                    .extend((0..length).map(|index| self.payload(*base, *offset as usize + index)));
+            }
+            Field::NetworkFamily => bytes.push(Byte::known(match (self.netdev, self.family) {
+                (true, _) => 5,
+                (false, Family::Ipv4) => 2,
+                (false, Family::Ipv6) => 10,
+            })),
+            Field::TransportProtocol => bytes.push(Byte::known(6)),
+            Field::EtherType => {
+                let ether_type: u16 = match self.family {
+                    Family::Ipv4 => 0x0800,
+                    Family::Ipv6 => 0x86dd,
+                };
+                push(bytes, &ether_type.to_be_bytes());
+            }
+            Field::PacketLength => bytes.extend([Byte::other(); 4]),
+            Field::Mark(mark) => self.mark(*mark, situation, bytes)?,
+            Field::PacketType if self.phase.inbound() => bytes.push(Byte::known(0)),
+            Field::PacketType => bytes.push(Byte::other()),
+            Field::InputInterface
+            | Field::InputInterfaceName
+            | Field::InputInterfaceType
+            | Field::InputInterfaceGroup => {
+                let interface = self.phase.inbound().then_some(self.interface);
+                self.interface(field, interface, bytes)?;
+            }
+            Field::OutputInterface
+            | Field::OutputInterfaceName
+            | Field::OutputInterfaceType
+            | Field::OutputInterfaceGroup => {
+                let interface = (!self.phase.inbound()).then_some(self.interface);
+                self.interface(field, interface, bytes)?;
+            }
+            Field::ConnectionState => self.state(situation, bytes),
+            Field::ConnectionStatus => self.status(situation, bytes)?,
+            Field::ConnectionDirection => {
+                self.tracked(situation)?;
+                bytes.push(Byte::known(u8::from(self.phase == Phase::Reply)));
+            }
+            Field::Connection { key, direction } => {
+                self.tracked(situation)?;
+                self.connection(*key, *direction, length, bytes);
+            }
+            Field::Fib {
+                destination,
+                result,
+                present,
+                ..
+            } => self.fib(*destination, *result, *present, bytes),
+            Field::Constant(data) => push(bytes, data),
+            Field::Unknown { uncertainty, .. } => {
+                bytes.extend((0..length).map(|_| Byte::from(Origin::Unknown(*uncertainty))));
+            }
+        }
+        // A load that is shorter or longer than what the field holds is filled up with zeros, as registers are.
+        bytes.resize(end, Byte::known(0));
+        Some(())
+    }
+
+    fn payload(&self, base: PayloadBase, offset: usize) -> Byte {
+        match base {
+            PayloadBase::Link => self.link_header(offset),
+            PayloadBase::Network => match self.family {
+                Family::Ipv4 => self.ipv4_header(offset),
+                Family::Ipv6 => self.ipv6_header(offset),
+            },
+            PayloadBase::Transport => self.tcp_header(offset),
+            PayloadBase::Inner => Byte::other(),
+        }
+    }
+
+    fn link_header(&self, offset: usize) -> Byte {
+        let ether_type = match self.family {
+            Family::Ipv4 => [0x08, 0x00],
+            Family::Ipv6 => [0x86, 0xdd],
+        };
+        match offset {
+            6..12 if self.phase.inbound() => Byte::from(Origin::Unknown(Uncertainty::Source)),
+            12 => Byte::known(ether_type[0]),
+            13 => Byte::known(ether_type[1]),
+            _ => Byte::other(),
+        }
+    }
+
+    fn ipv4_header(&self, offset: usize) -> Byte {
+        match offset {
+            0 => Byte::known(0x45),
+            // No fragment: only "don't fragment" is free.
+            6 => Byte::partly(0xbf, 0, Origin::Unknown(Uncertainty::Other)),
+            7 => Byte::known(0),
+            9 => Byte::known(6),
+            12..16 => self.address(self.phase == Phase::Reply, offset - 12),
+            16..20 => self.address(self.phase != Phase::Reply, offset - 16),
+            _ => Byte::other(),
+        }
+    }
+
+    fn ipv6_header(&self, offset: usize) -> Byte {
+        match offset {
+            0 => Byte::partly(0xf0, 0x60, Origin::Unknown(Uncertainty::Other)),
+            6 => Byte::known(6),
+            8..24 => self.address(self.phase == Phase::Reply, offset - 8),
+            24..40 => self.address(self.phase != Phase::Reply, offset - 24),
+            _ => Byte::other(),
+        }
+    }
+
+    fn tcp_header(&self, offset: usize) -> Byte {
+        let inbound = self.phase.inbound();
+        match offset {
+            0 if inbound => Byte::from(Origin::RemotePortHigh),
+            1 if inbound => Byte::from(Origin::RemotePortLow),
+            2 if inbound => Byte::from(Origin::PortHigh),
+            3 if inbound => Byte::from(Origin::PortLow),
+            0 => Byte::from(Origin::PortHigh),
+            1 => Byte::from(Origin::PortLow),
+            2 => Byte::from(Origin::RemotePortHigh),
+            3 => Byte::from(Origin::RemotePortLow),
+            13 => Byte::known(match self.phase {
+                Phase::Opening => 0x02,
+                Phase::Reply => 0x12,
+                Phase::Following => 0x10,
+            }),
+            _ => Byte::other(),
+        }
+    }
+
+    /// A byte of the local or the remote address.
+    fn address(&self, local: bool, index: usize) -> Byte {
+        if !local {
+            return match (self.family, index) {
+                // An unknown remote address is a global one: 2000::/3.
+                (Family::Ipv6, 0) => Byte::partly(0xe0, 0x20, Origin::Remote),
+                _ => Byte::from(Origin::Remote),
+            };
+        }
+        self.consulted_address.set(true);
+        let octet = match self.local {
+            Some(IpAddr::V4(address)) => address.octets().get(index).copied(),
+            Some(IpAddr::V6(address)) => address.octets().get(index).copied(),
+            None => None,
+        };
+        octet.map_or_else(Byte::other, Byte::known)
+    }
+
+    fn mark(&self, mark: Mark, situation: &Situation, bytes: &mut Vec<Byte>) -> Option<()> {
+        let value = match mark {
+            Mark::Packet => situation.packet_mark,
+            Mark::Connection => {
+                self.tracked(situation)?;
+                situation.connection_mark
+            }
+        };
+        match value {
+            Some(value) => push(bytes, &value.to_ne_bytes()),
+            None => bytes.extend([Byte::other(); 4]),
+        }
+        Some(())
+    }
+
+    /// Without an interface the kernel gives index 0 and an empty name, and ends the rule at the other two.
+    fn interface(
+        &self,
+        field: &Field,
+        interface: Option<&Interface>,
+        bytes: &mut Vec<Byte>,
+    ) -> Option<()> {
+        if interface.is_some() {
+            self.consulted_interface.set(true);
+        }
+        match (field, interface) {
+            (Field::InputInterface | Field::OutputInterface, interface) => {
+                push(
+                    bytes,
+                    &interface.map_or(0, |found| found.index).to_ne_bytes(),
+                );
+            }
+            (Field::InputInterfaceName | Field::OutputInterfaceName, interface) => {
+                push_name(bytes, interface.map_or("", |found| found.name.as_str()));
+            }
+            (Field::InputInterfaceType | Field::OutputInterfaceType, Some(found)) => {
+                push(bytes, &found.hardware_type.to_ne_bytes());
+            }
+            (_, Some(found)) => push(bytes, &found.group.to_ne_bytes()),
+            (_, None) => return None,
+        }
+        Some(())
+    }
+
+    /// Whether connection tracking has seen the packet at this point.
+    pub(super) fn before_tracking(&self) -> bool {
+        matches!(self.hook, Hook::Ingress)
+            || matches!(self.hook, Hook::Prerouting | Hook::Output)
+                && self.priority < PRIORITY_CONNTRACK
+    }
+
+    /// Most `ct` keys end the rule when the packet has no entry (`nft_ct_get_eval`).
+    fn tracked(&self, situation: &Situation) -> Option<()> {
+        (!self.before_tracking() && situation.tracking != Tracking::Untracked).then_some(())
+    }
+
+    fn state(&self, situation: &Situation, bytes: &mut Vec<Byte>) {
+        let state = if situation.tracking == Tracking::Unclear {
+            None
+        } else if situation.tracking == Tracking::Untracked {
+            Some(STATE_UNTRACKED)
+        } else if self.before_tracking() {
+            Some(STATE_INVALID)
+        } else {
+            match (self.phase, situation.opening) {
+                (Phase::Opening, _) => Some(STATE_NEW),
+                (_, Tracking::Tracked) => Some(STATE_ESTABLISHED),
+                // The answer to a packet that was not tracked belongs to no connection.
+                (Phase::Reply, Tracking::Untracked) => Some(STATE_INVALID),
+                _ => None,
+            }
+        };
+        match state {
+            Some(state) => push(bytes, &state.to_ne_bytes()),
+            None => bytes.extend([Byte::other(); 4]),
+        }
+    }
+
+    /// Expected, source-translated and destination-translated are known to be unset; before the reply also "seen reply",
+    /// "assured" and "confirmed".
+    fn status(&self, situation: &Situation, bytes: &mut Vec<Byte>) -> Option<()> {
+        self.tracked(situation)?;
+        let known: u32 = if self.phase == Phase::Opening {
+            0x3f
+        } else {
+            0x31
+        };
+        bytes.extend(
+            known
+                .to_ne_bytes()
+                .map(|mask| Byte::partly(mask, 0, Origin::Unknown(Uncertainty::Other))),
+        );
+        Some(())
+    }
+
+    fn connection(
+        &self,
+        key: ConnectionKey,
+        direction: Option<u8>,
+        length: usize,
+        bytes: &mut Vec<Byte>,
+    ) {
+        let reply = direction.map_or(self.phase == Phase::Reply, |direction| direction == 1);
+        let width = match self.family {
+            Family::Ipv4 => 4,
+            Family::Ipv6 => 16,
+        };
+        let ports = |local: bool| {
+            if local {
+                [Byte::from(Origin::PortHigh), Byte::from(Origin::PortLow)]
+            } else {
+                [
+                    Byte::from(Origin::RemotePortHigh),
+                    Byte::from(Origin::RemotePortLow),
+                ]
+            }
+        };
+        match key {
+            ConnectionKey::SourceAddress => {
+                bytes.extend((0..width.min(length)).map(|index| self.address(reply, index)));
+            }
+            ConnectionKey::DestinationAddress => {
+                bytes.extend((0..width.min(length)).map(|index| self.address(!reply, index)));
+            }
+            ConnectionKey::SourcePort => bytes.extend(ports(reply)),
+            ConnectionKey::DestinationPort => bytes.extend(ports(!reply)),
+            ConnectionKey::TransportProtocol => bytes.push(Byte::known(6)),
+            ConnectionKey::NetworkFamily => bytes.push(Byte::known(match self.family {
+                Family::Ipv4 => 2,
+                Family::Ipv6 => 10,
+            })),
+        }
+    }
+
+    /// Local addresses are local; a remote one is routed back through the interface it came from.
+    fn fib(&self, destination: bool, result: FibResult, present: bool, bytes: &mut Vec<Byte>) {
+        let local = destination == self.phase.inbound();
+        match result {
+            _ if present => bytes.push(Byte::known(1)),
+            FibResult::AddressType => {
+                let kind = if local { ROUTE_LOCAL } else { ROUTE_UNICAST };
+                push(bytes, &kind.to_ne_bytes());
+            }
+            FibResult::InterfaceIndex if !local => {
+                self.consulted_interface.set(true);
+                push(bytes, &self.interface.index.to_ne_bytes());
+            }
+            FibResult::InterfaceName if !local => {
+                self.consulted_interface.set(true);
+                push_name(bytes, &self.interface.name);
+            }
+            FibResult::InterfaceIndex => bytes.extend([Byte::other(); 4]),
+            FibResult::InterfaceName => bytes.extend([Byte::other(); 16]),
+        }
+    }
+}
+
+fn push(bytes: &mut Vec<Byte>, data: &[u8]) {
+    bytes.extend(data.iter().map(|byte| Byte::known(*byte)));
+}
+
+fn push_name(bytes: &mut Vec<Byte>, name: &str) {
+    let mut padded = [0_u8; 16];
+    for (slot, byte) in padded.iter_mut().zip(name.bytes()) {
+        *slot = byte;
+    }
+    push(bytes, &padded);
+}
+
+fn operate(bytes: &mut [Byte], operation: &Operation) {
+    match operation {
+        Operation::Bitwise { mask, xor } => {
+            for (index, byte) in bytes.iter_mut().enumerate() {
+                let mask = mask.get(index).copied().unwrap_or(0);
+                let xor = xor.get(index).copied().unwrap_or(0);
+                *byte = byte.bitwise(mask, xor);
+            }
+        }
+        Operation::Swap { size } => {
+            if cfg!(target_endian = "little") {
+                for word in bytes.chunks_mut((*size as usize).max(1)) {
+                    word.reverse();
+                }
+            }
+        }
+        Operation::Computed => bytes.fill(Byte::other()),
+    }
+}

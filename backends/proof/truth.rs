@@ -1,0 +1,588 @@
+//! For which ports a packet surely passes a test, and for which it may.
+
+use crate::model::ports::{PortRange, PortSet};
+use crate::model::reach::Family;
+use crate::model::ruleset::{
+    Element, ElementKey, Elements, Operator, Set, Test, Uncertainty, Verdict,
+};
+
+use super::packet::{Byte, Origin};
+
+/// A source test that singles out less than one address in `2^NARROW_BITS` is a ban or an exception: an unknown remote
+/// address does not match it.
+const NARROW_BITS: u32 = 8;
+
+/// The whole of what [`Truth::share`] counts.
+const ALL_ADDRESSES: u64 = 1 << 32;
+
+/// A port set that is most often nothing or everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ports {
+    None,
+    All,
+    Some(PortSet),
+}
+
+impl Ports {
+    pub(super) fn from_set(set: PortSet) -> Self {
+        if set.is_empty() {
+            Self::None
+        } else if set.len() == 65_536 {
+            Self::All
+        } else {
+            Self::Some(set)
+        }
+    }
+
+    pub(super) fn and(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::None, _) | (_, Self::None) => Self::None,
+            (Self::All, set) | (set, Self::All) => set.clone(),
+            (Self::Some(left), Self::Some(right)) => Self::from_set(left.intersection(right)),
+        }
+    }
+
+    pub(super) fn or(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::All, _) | (_, Self::All) => Self::All,
+            (Self::None, set) | (set, Self::None) => set.clone(),
+            (Self::Some(left), Self::Some(right)) => Self::from_set(left.union(right)),
+        }
+    }
+
+    pub(super) fn not(&self) -> Self {
+        match self {
+            Self::None => Self::All,
+            Self::All => Self::None,
+            Self::Some(set) => Self::from_set(set.complement()),
+        }
+    }
+
+    /// The ports of `set` that are meant.
+    pub(super) fn within(&self, set: &PortSet) -> PortSet {
+        match self {
+            Self::None => PortSet::EMPTY,
+            Self::All => set.clone(),
+            Self::Some(ports) => ports.intersection(set),
+        }
+    }
+
+    /// The ports of `set` that are not meant.
+    pub(super) fn without(&self, set: &PortSet) -> PortSet {
+        match self {
+            Self::None => set.clone(),
+            Self::All => PortSet::EMPTY,
+            Self::Some(ports) => set.difference(ports),
+        }
+    }
+}
+
+/// The outcome of a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Truth {
+    /// The packet passes for these ports.
+    pub(super) must: Ports,
+    /// It passes or not for these, or surely passes (a superset of `must`).
+    pub(super) may: Ports,
+    /// Why `may` is more than `must`.
+    pub(super) why: Uncertainty,
+    /// Some remote addresses, or some connections beyond a rate, would pass where this one does not.
+    pub(super) except: Ports,
+    /// How many of `2^32` remote addresses are such exceptions, at most.
+    pub(super) share: u64,
+    /// The outcome depends on the remote address: others fare differently.
+    pub(super) source: bool,
+    /// The test looked at the destination port.
+    pub(super) port: bool,
+}
+
+impl Truth {
+    pub(super) fn always() -> Self {
+        Self {
+            must: Ports::All,
+            may: Ports::All,
+            why: Uncertainty::Source,
+            except: Ports::None,
+            share: 0,
+            source: false,
+            port: false,
+        }
+    }
+
+    pub(super) fn never() -> Self {
+        Self {
+            must: Ports::None,
+            may: Ports::None,
+            ..Self::always()
+        }
+    }
+
+    /// This connection does not pass, others would.
+    pub(super) fn exception() -> Self {
+        Self {
+            except: Ports::All,
+            source: true,
+            ..Self::never()
+        }
+    }
+
+    pub(super) fn maybe(why: Uncertainty) -> Self {
+        Self {
+            must: Ports::None,
+            may: Ports::All,
+            why,
+            ..Self::always()
+        }
+    }
+
+    pub(super) fn exactly(ports: PortSet) -> Self {
+        let ports = Ports::from_set(ports);
+        Self {
+            must: ports.clone(),
+            may: ports,
+            port: true,
+            ..Self::always()
+        }
+    }
+
+    pub(super) fn condition(uncertainty: Uncertainty) -> Self {
+        match uncertainty {
+            Uncertainty::Source => Self::exception(),
+            Uncertainty::Excess => Self {
+                source: false,
+                ..Self::exception()
+            },
+            other => Self::maybe(other),
+        }
+    }
+
+    fn reason(&self) -> Uncertainty {
+        if self.may == self.must {
+            Uncertainty::Source
+        } else {
+            self.why
+        }
+    }
+
+    pub(super) fn and(&self, other: &Self) -> Self {
+        let may = self.may.and(&other.may);
+        // Excepted: at least one of the two is an exception, and the other could hold.
+        let except = self
+            .except
+            .and(&other.may.or(&other.except))
+            .or(&other.except.and(&self.may.or(&self.except)));
+        Self {
+            must: self.must.and(&other.must),
+            may,
+            why: self.reason().max(other.reason()),
+            except,
+            share: self.share.max(other.share),
+            source: self.source || other.source,
+            port: self.port || other.port,
+        }
+    }
+
+    pub(super) fn or(&self, other: &Self) -> Self {
+        Self {
+            must: self.must.or(&other.must),
+            may: self.may.or(&other.may),
+            why: self.reason().max(other.reason()),
+            except: self.except.or(&other.except),
+            share: self.share.saturating_add(other.share),
+            source: self.source || other.source,
+            port: self.port || other.port,
+        }
+    }
+
+    pub(super) fn not(&self) -> Self {
+        Self {
+            must: self.may.not(),
+            may: self.must.not(),
+            why: self.why,
+            // Where an exception passed and this connection did not, it is now the other way round: nothing to except.
+            except: Ports::None,
+            share: 0,
+            source: self.source,
+            port: self.port,
+        }
+    }
+}
+
+/// Decides a test on bytes.
+pub(super) fn test(bytes: &[Byte], test: &Test, family: Family) -> Truth {
+    match test {
+        Test::Compare { operator, data } => {
+            let low = vec![0x00; data.len()];
+            let high = vec![0xff; data.len()];
+            match operator {
+                Operator::Equal => equal(bytes, data),
+                Operator::NotEqual => equal(bytes, data).not(),
+                Operator::LessOrEqual => between(bytes, &low, data, family),
+                Operator::GreaterOrEqual => between(bytes, data, &high, family),
+                Operator::Less => between(bytes, data, &high, family).not(),
+                Operator::Greater => between(bytes, &low, data, family).not(),
+            }
+        }
+        Test::Range {
+            negated: false,
+            first,
+            last,
+        } => between(bytes, first, last, family),
+        Test::Range { first, last, .. } => between(bytes, first, last, family).not(),
+    }
+}
+
+/// What is asked of the unknown bits for a value to equal the data.
+#[derive(Default)]
+struct Wanted {
+    /// Bits of the remote address.
+    remote_bits: u32,
+    /// Mask and value for the port, and for the client's port.
+    port: (u16, u16),
+    remote_port: (u16, u16),
+    unknown: Option<Uncertainty>,
+}
+
+fn equal(bytes: &[Byte], data: &[u8]) -> Truth {
+    let mut wanted = Wanted::default();
+    for (index, expected) in data.iter().enumerate() {
+        let Some(byte) = bytes.get(index) else {
+            return Truth::maybe(Uncertainty::NotDecoded);
+        };
+        if (byte.value ^ expected) & byte.known != 0 {
+            return Truth::never();
+        }
+        let mask = !byte.known;
+        let bits = (expected ^ byte.flip) & mask;
+        if mask == 0 {
+            continue;
+        }
+        let (mask16, bits16) = (u16::from(mask), u16::from(bits));
+        match byte.origin {
+            Origin::Remote => {
+                // 224.0.0.0/3 holds no unicast address; for IPv6 the first bits are known.
+                if wanted.remote_bits == 0
+                    && mask & 0xe0 == 0xe0
+                    && bits & 0xe0 == 0xe0
+                    && bytes.len() == 4
+                {
+                    return Truth::never();
+                }
+                wanted.remote_bits += mask.count_ones();
+            }
+            Origin::PortHigh => {
+                wanted.port.0 |= mask16 << 8;
+                wanted.port.1 |= bits16 << 8;
+            }
+            Origin::PortLow => {
+                wanted.port.0 |= mask16;
+                wanted.port.1 |= bits16;
+            }
+            Origin::RemotePortHigh => {
+                wanted.remote_port.0 |= mask16 << 8;
+                wanted.remote_port.1 |= bits16 << 8;
+            }
+            Origin::RemotePortLow => {
+                wanted.remote_port.0 |= mask16;
+                wanted.remote_port.1 |= bits16;
+            }
+            Origin::Unknown(why) => wanted.unknown = wanted.unknown.max(Some(why)),
+        }
+    }
+    wanted.truth()
+}
+
+impl Wanted {
+    fn truth(&self) -> Truth {
+        let mut truth = match masked(self.port) {
+            None => Truth::always(),
+            Some(ports) => Truth::exactly(ports),
+        };
+        if let Some(ports) = masked(self.remote_port) {
+            truth = truth.and(&remote_port(&ports));
+        }
+        truth = truth.and(&remote(self.remote_bits));
+        match self.unknown {
+            None => truth,
+            Some(why) => truth.and(&Truth::condition(why)),
+        }
+    }
+}
+
+/// A test that singles out one remote address in `2^bits`.
+fn remote(bits: u32) -> Truth {
+    match bits {
+        0 => Truth::always(),
+        NARROW_BITS.. => Truth {
+            share: ALL_ADDRESSES.checked_shr(bits).unwrap_or(0),
+            ..Truth::exception()
+        },
+        _ => Truth {
+            source: true,
+            ..Truth::maybe(Uncertainty::Source)
+        },
+    }
+}
+
+/// A client's port is an unprivileged one.
+fn remote_port(ports: &PortSet) -> Truth {
+    let unprivileged: PortSet = PortRange::new(1024, u16::MAX).into_iter().collect();
+    let used = ports.intersection(&unprivileged);
+    if used == unprivileged {
+        Truth::always()
+    } else if used.is_empty() {
+        Truth::never()
+    } else {
+        Truth::maybe(Uncertainty::Source)
+    }
+}
+
+/// The ports whose masked bits are these; `None`: no bit is asked for.
+fn masked((mask, bits): (u16, u16)) -> Option<PortSet> {
+    match mask {
+        0 => None,
+        0xffff => Some(PortSet::from(PortRange::single(bits))),
+        _ => Some(
+            (0..=u16::MAX)
+                .filter(|port| port & mask == bits)
+                .map(PortRange::single)
+                .collect(),
+        ),
+    }
+}
+
+/// `first <= bytes <= last`, compared as `memcmp` does.
+fn between(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Truth {
+    let length = first.len().min(last.len());
+    let Some(mut bytes) = bytes.get(..length) else {
+        return Truth::maybe(Uncertainty::NotDecoded);
+    };
+    let (mut first, mut last) = (first, last);
+    // A leading byte that both bounds share is a test for equality.
+    let mut prefix = Truth::always();
+    while let ([byte, bytes_rest @ ..], [low, first_rest @ ..], [high, last_rest @ ..]) =
+        (bytes, first, last)
+    {
+        if low != high
+            || matches!(
+                byte.origin,
+                Origin::PortHigh | Origin::RemotePortHigh | Origin::Remote
+            ) && byte.known != 0xff
+        {
+            break;
+        }
+        prefix = prefix.and(&equal(&[*byte], &[*low]));
+        (bytes, first, last) = (bytes_rest, first_rest, last_rest);
+    }
+    prefix.and(&between_rest(bytes, first, last, family))
+}
+
+fn between_rest(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Truth {
+    if bytes.is_empty() {
+        return Truth::always();
+    }
+    if first.iter().all(|byte| *byte == 0) && last.iter().all(|byte| *byte == 0xff) {
+        return Truth::always();
+    }
+    if bytes.iter().all(|byte| byte.known == 0xff) {
+        let value: Vec<u8> = bytes.iter().map(|byte| byte.value).collect();
+        return if value.as_slice() >= first && value.as_slice() <= last {
+            Truth::always()
+        } else {
+            Truth::never()
+        };
+    }
+    if let ([high, low], [first_high, first_low], [last_high, last_low]) = (bytes, first, last) {
+        let bounds = u16::from_be_bytes([*first_high, *first_low])
+            ..=u16::from_be_bytes([*last_high, *last_low]);
+        let ports = || port_values(*high, *low, &bounds);
+        match (high.origin, low.origin) {
+            (Origin::PortHigh, Origin::PortLow) => return Truth::exactly(ports()),
+            (Origin::RemotePortHigh, Origin::RemotePortLow) => return remote_port(&ports()),
+            _ => {}
+        }
+    }
+    if bytes
+        .iter()
+        .all(|byte| byte.origin == Origin::Remote && byte.flip == 0)
+    {
+        return remote_between(bytes, first, last, family);
+    }
+    let why = bytes.iter().filter_map(|byte| match byte.origin {
+        Origin::Unknown(why) if byte.known != 0xff => Some(why),
+        _ => None,
+    });
+    match why.max() {
+        Some(why @ (Uncertainty::Source | Uncertainty::NotDecoded)) => Truth::condition(why),
+        _ => Truth::maybe(Uncertainty::Other),
+    }
+}
+
+/// The ports whose two bytes, as changed by masks, lie within the bounds.
+fn port_values(high: Byte, low: Byte, bounds: &std::ops::RangeInclusive<u16>) -> PortSet {
+    if high.known == 0 && low.known == 0 && high.flip == 0 && low.flip == 0 {
+        return PortRange::new(*bounds.start(), *bounds.end())
+            .into_iter()
+            .collect();
+    }
+    let apply =
+        |byte: Byte, bits: u8| (byte.value & byte.known) | ((bits ^ byte.flip) & !byte.known);
+    (0..=u16::MAX)
+        .filter(|port| {
+            let [port_high, port_low] = port.to_be_bytes();
+            bounds.contains(&u16::from_be_bytes([
+                apply(high, port_high),
+                apply(low, port_low),
+            ]))
+        })
+        .map(PortRange::single)
+        .collect()
+}
+
+/// An interval of remote addresses: narrow ones are exceptions.
+fn remote_between(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Truth {
+    let number = |data: &[u8]| {
+        data.iter()
+            .fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte))
+    };
+    let (mut low, mut high) = (number(first), number(last));
+    // The unicast addresses that a remote client can have: below 224.0.0.0, or 2000::/3; for a part of an address, all.
+    let (from, to) = match (family, bytes.len()) {
+        (Family::Ipv4, 4) => (0, 0xdfff_ffff),
+        (Family::Ipv6, 16) => (0x2_u128 << 124, (0x4_u128 << 124) - 1),
+        (_, length) => (
+            0,
+            u128::MAX
+                .checked_shr(128 - 8 * length.min(16) as u32)
+                .unwrap_or(0),
+        ),
+    };
+    low = low.max(from);
+    high = high.min(to);
+    if low > high {
+        return Truth::never();
+    }
+    if low == from && high == to {
+        return Truth::always();
+    }
+    let narrow = high - low <= (to - from) >> NARROW_BITS;
+    if narrow {
+        let unit = ((to - from) >> 32).max(1);
+        Truth {
+            share: u64::try_from((high - low + 1) / unit).unwrap_or(ALL_ADDRESSES),
+            ..Truth::exception()
+        }
+    } else {
+        Truth {
+            source: true,
+            ..Truth::maybe(Uncertainty::Source)
+        }
+    }
+}
+
+/// Whether the bytes are in the set.
+pub(super) fn lookup(bytes: &[Byte], set: &Set, family: Family) -> Truth {
+    match &set.elements {
+        Elements::NotRead => not_read(bytes),
+        Elements::Read(elements) => {
+            let mut truth = Truth::never();
+            let mut caught = false;
+            for element in elements {
+                caught |= element.key == ElementKey::CatchAll;
+                truth = truth.or(&element_truth(bytes, element, set, family));
+                if truth.must == Ports::All {
+                    break;
+                }
+            }
+            if caught {
+                return Truth::always();
+            }
+            // Many narrow exceptions can add up to the greater part of the Internet.
+            if truth.share > ALL_ADDRESSES / 2 {
+                truth.may = truth.may.or(&truth.except);
+                truth.why = Uncertainty::Source;
+            }
+            truth
+        }
+    }
+}
+
+/// What a verdict map decides: for which ports each verdict.
+pub(super) fn verdicts<'a>(
+    bytes: &[Byte],
+    map: &'a Set,
+    family: Family,
+) -> Vec<(Truth, Option<&'a Verdict>)> {
+    let Elements::Read(elements) = &map.elements else {
+        return vec![(Truth::maybe(Uncertainty::NotDecoded), None)];
+    };
+    let mut decided = Vec::new();
+    let mut any = Truth::never();
+    let mut default = None;
+    for element in elements {
+        if element.key == ElementKey::CatchAll {
+            default = Some(element);
+            continue;
+        }
+        let truth = element_truth(bytes, element, map, family);
+        if truth.may != Ports::None || truth.except != Ports::None {
+            any = any.or(&truth);
+            decided.push((truth, element.verdict.as_ref()));
+        }
+    }
+    if let Some(element) = default {
+        let mut truth = any.not();
+        if let Some(uncertainty) = element.uncertainty {
+            truth = truth.and(&Truth::condition(uncertainty));
+        }
+        decided.push((truth, element.verdict.as_ref()));
+    }
+    decided
+}
+
+/// A set whose elements were not read holds addresses: an unknown remote one is not among them.
+fn not_read(bytes: &[Byte]) -> Truth {
+    let remote = bytes
+        .iter()
+        .any(|byte| byte.origin == Origin::Remote && byte.known != 0xff);
+    if remote {
+        Truth::exception()
+    } else {
+        Truth::maybe(Uncertainty::NotDecoded)
+    }
+}
+
+fn element_truth(bytes: &[Byte], element: &Element, set: &Set, family: Family) -> Truth {
+    let truth = match &element.key {
+        ElementKey::CatchAll => Truth::always(),
+        ElementKey::Single(data) => equal(bytes, data),
+        ElementKey::Range(first, last) => {
+            let mut truth = Truth::always();
+            let mut start = 0;
+            for length in &set.key_fields {
+                let end = start + *length as usize;
+                let (Some(bytes), Some(first), Some(last)) = (
+                    bytes.get(start..end),
+                    first.get(start..end),
+                    last.get(start..end),
+                ) else {
+                    return Truth::maybe(Uncertainty::NotDecoded);
+                };
+                truth = truth.and(&if first == last {
+                    equal(bytes, first)
+                } else {
+                    between(bytes, first, last, family)
+                });
+                if truth.may == Ports::None && truth.except == Ports::None {
+                    break;
+                }
+                start = end.next_multiple_of(4);
+            }
+            truth
+        }
+    };
+    match element.uncertainty {
+        Some(uncertainty) => truth.and(&Truth::condition(uncertainty)),
+        None => truth,
+    }
+}

@@ -1,0 +1,95 @@
+//! `pasvsync explain PORT`: who wants it, and what decides about it.
+
+use firewall::backend::{Backend as _, Layer, Scope};
+use firewall::model::ports::PortRange;
+use firewall::model::reach::{Family, Reach};
+use firewall::proof;
+
+use crate::exit::ExitStatus;
+use crate::findings::Location;
+use crate::passive::Reading;
+use crate::printer::Printer;
+use crate::report::{Explanation, FamilyExplanation, Report, SCHEMA, StepReport, WantedBy, text};
+use crate::settings::Settings;
+
+/// Runs the command. It succeeds whatever it finds.
+///
+/// # Errors
+/// When the daemons or the firewall cannot be read.
+pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let discovery = super::discover(settings)?;
+    let ruleset = super::open(settings)?.ruleset(Layer::Runtime, Scope::InputPath)?;
+    let families = Family::BOTH.map(|family| {
+        let (entry, steps) = proof::walk(&ruleset, family, port);
+        let steps = steps.into_iter().map(|step| StepReport {
+            packet: step.packet,
+            place: step.place,
+            depth: step.depth,
+            effect: step.effect.to_string(),
+            sure: step.sure,
+        });
+        let (reach, because) = entry.map_or_else(
+            || (Reach::Unknown, "the walk came to no verdict".to_owned()),
+            |entry| (entry.reach, entry.because),
+        );
+        let ports = PortRange::single(port).into();
+        FamilyExplanation {
+            family: family.as_str(),
+            verdict: reach.as_str(),
+            because,
+            exceptions: proof::trace(&ruleset, family, &ports).exceptions,
+            steps: steps.collect(),
+        }
+    });
+    let report = Report::new(&discovery.readings, discovery.findings, false);
+    let explanation = Explanation {
+        schema: SCHEMA,
+        port,
+        wanted_by: discovery
+            .readings
+            .iter()
+            .flat_map(|reading| wanted_by(reading, port))
+            .collect(),
+        families: families.into(),
+        findings: report.findings.clone(),
+    };
+    printer.findings(&report, false);
+    if printer.json() {
+        printer.object(&explanation)?;
+    } else {
+        let text = text::explain(&explanation, printer.verbose(), printer.style());
+        printer.text(&text)?;
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// The lines of a daemon's configuration that want the port.
+fn wanted_by(reading: &Reading, port: u16) -> Vec<WantedBy> {
+    if reading.refuses.is_some() {
+        return Vec::new();
+    }
+    let mut wanted = Vec::new();
+    if reading.wanted().contains(port) {
+        for range in &reading.passive {
+            if (range.ports.first()..=range.ports.last()).contains(&port) {
+                wanted.push(WantedBy {
+                    daemon: reading.daemon,
+                    role: "passive",
+                    first: range.ports.first(),
+                    last: range.ports.last(),
+                    location: range.location.clone(),
+                });
+            }
+        }
+    }
+    if reading.wanted_control().contains(port) {
+        wanted.extend(reading.files.first().map(|path| WantedBy {
+            daemon: reading.daemon,
+            role: "control",
+            first: port,
+            last: port,
+            location: Location::file(path),
+        }));
+    }
+    wanted
+}

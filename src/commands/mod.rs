@@ -1,0 +1,84 @@
+//! The subcommands, one file each.
+
+pub mod check;
+pub mod demo;
+pub mod explain;
+pub mod remove;
+pub mod status;
+pub mod sync;
+
+use firewall::backend::Desired;
+use firewall::host::lock::Lock;
+use firewall::model::ports::PortSet;
+use firewall::model::reach::Family;
+use firewall::nftables::Nftables;
+
+use crate::cli::{BackendChoice, Command};
+use crate::daemons::{self, Discovery, Request};
+use crate::exit::ExitStatus;
+use crate::printer::Printer;
+use crate::reconcile::{self, BackendOutcome, Mode};
+use crate::report::Report;
+use crate::settings::Settings;
+
+/// Runs a command.
+///
+/// # Errors
+/// When it could not do its work; what it found is no error.
+pub fn run(
+    command: &Command,
+    settings: &Settings,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
+    match command {
+        Command::Sync => sync::run(settings, printer),
+        Command::Check => check::run(settings, printer),
+        Command::Status => status::run(settings, printer),
+        Command::Explain(arguments) => explain::run(arguments.port, settings, printer),
+        Command::Remove => remove::run(settings, printer),
+        Command::Demo(arguments) => demo::run(arguments.stage, printer),
+    }
+}
+
+/// Reads the daemons' configuration.
+fn discover(settings: &Settings) -> anyhow::Result<Discovery> {
+    Ok(daemons::discover(&Request {
+        root: settings.root.clone(),
+        overrides: settings.daemon_config.clone(),
+        only: settings.daemon.clone(),
+        ..Request::default()
+    })?)
+}
+
+/// The firewall in charge. Native nftables is the only one so far, so finding out which is short.
+fn open(settings: &Settings) -> firewall::Result<Nftables> {
+    match settings.backend {
+        BackendChoice::Auto | BackendChoice::Nftables => Nftables::open(),
+    }
+}
+
+/// Brings the firewall to what is wanted, or says what it would take.
+fn reconcile(settings: &Settings, ports: PortSet, mode: Mode) -> anyhow::Result<BackendOutcome> {
+    let desired = Desired {
+        ports,
+        families: Family::BOTH.to_vec(),
+        force: settings.force,
+    };
+    // Held until the outcome is known: two runs at once would plan on the same ruleset.
+    let _lock = match mode {
+        Mode::Check => None,
+        Mode::Sync | Mode::Remove => Some(Lock::acquire()?),
+    };
+    reconcile::reconcile(&mut open(settings)?, &desired, mode)
+}
+
+/// Reads the daemons, then the firewall, and does what `mode` says. The firewall is left alone, and not even looked at,
+/// when a daemon refuses its own configuration: what it will want once that is mended is anybody's guess.
+fn survey(settings: &Settings, mode: Mode) -> anyhow::Result<Report> {
+    let Discovery { readings, findings } = discover(settings)?;
+    let mut report = Report::new(&readings, findings, settings.control);
+    if !report.refused() {
+        report.add(reconcile(settings, report.wanted(), mode)?);
+    }
+    Ok(report)
+}

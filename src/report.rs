@@ -1,0 +1,332 @@
+//! What a run found and did: the objects that `--output json` prints, described by `schema/report.schema.json`.
+//!
+//! The text form is made from the same objects, in [`text`].
+
+mod diff;
+pub mod text;
+
+use std::collections::BTreeMap;
+
+use firewall::model::ports::{PortRange, PortSet};
+use serde::Serialize;
+
+use crate::daemons::ConfigError;
+use crate::failure::{self, Failure};
+use crate::findings::{Finding, Location};
+use crate::passive::{self, Reading};
+use crate::reconcile::{BackendOutcome, LayerOutcome};
+
+/// The version of the objects below.
+pub const SCHEMA: u32 = 1;
+
+/// What `sync`, `check`, `status` and `remove` found and did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The version of this object's form.
+    pub schema: u32,
+    /// Whether anything was written.
+    pub changed: bool,
+    /// Whether everything is as it should be, after the edits if any were made.
+    pub in_sync: bool,
+    /// The daemons whose configuration was read.
+    pub daemons: Vec<DaemonReport>,
+    /// The firewalls that were looked at.
+    pub backends: Vec<BackendReport>,
+    /// What the user should know.
+    pub findings: Vec<Finding>,
+}
+
+/// What one daemon's configuration says.
+#[derive(Clone, Debug, Serialize)]
+pub struct DaemonReport {
+    /// The daemon's name.
+    pub daemon: &'static str,
+    /// The lines that set the passive range; the files that were read when none does.
+    pub sources: Vec<Location>,
+    /// The passive ranges.
+    pub passive: Vec<Ports>,
+    /// The ports of the control connection.
+    pub control: Vec<u16>,
+    /// Why the daemon itself would not start with this configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refuses: Option<String>,
+    /// The same with the place, for people.
+    #[serde(skip)]
+    pub refusal: Option<ConfigError>,
+    /// The ports that the firewall must let in for this daemon.
+    #[serde(skip)]
+    pub wanted: PortSet,
+}
+
+/// A closed interval of ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Ports {
+    /// The lowest port.
+    pub first: u16,
+    /// The highest port.
+    pub last: u16,
+}
+
+/// What one firewall lets in.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackendReport {
+    /// The firewall's name.
+    pub backend: &'static str,
+    /// What it does now, and what it will do after the next boot.
+    pub layers: BTreeMap<&'static str, LayerReport>,
+}
+
+/// What one layer of a firewall lets in.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerReport {
+    /// Every wanted port is open and nothing of ours is left over.
+    pub in_sync: bool,
+    /// The verdicts, one interval after the other.
+    pub reach: Vec<ReachReport>,
+    /// The edits, as an admin would type them.
+    pub edits: Vec<String>,
+    /// Some ports stay closed whatever is done here; the findings say why.
+    #[serde(skip)]
+    pub refused: bool,
+}
+
+/// The verdict on some wanted ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReachReport {
+    /// `ipv4` or `ipv6`.
+    pub family: &'static str,
+    /// The lowest port.
+    pub first: u16,
+    /// The highest port.
+    pub last: u16,
+    /// `open`, `restricted`, `unknown` or `closed`.
+    pub verdict: &'static str,
+    /// Which rule or policy of which chain decided.
+    pub because: String,
+}
+
+/// What `explain` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// The version of this object's form.
+    pub schema: u32,
+    /// The port in question.
+    pub port: u16,
+    /// Whose configuration wants it.
+    pub wanted_by: Vec<WantedBy>,
+    /// What becomes of a new connection to it, per family.
+    pub families: Vec<FamilyExplanation>,
+    /// What the user should know.
+    pub findings: Vec<Finding>,
+}
+
+/// A configuration line that wants a port.
+#[derive(Clone, Debug, Serialize)]
+pub struct WantedBy {
+    /// The daemon.
+    pub daemon: &'static str,
+    /// What for: `passive` or `control`.
+    pub role: &'static str,
+    /// The lowest port of the range that holds it.
+    pub first: u16,
+    /// The highest.
+    pub last: u16,
+    /// The line that sets it.
+    #[serde(flatten)]
+    pub location: Location,
+}
+
+/// What becomes of a new connection in one family.
+#[derive(Clone, Debug, Serialize)]
+pub struct FamilyExplanation {
+    /// `ipv4` or `ipv6`.
+    pub family: &'static str,
+    /// `open`, `restricted`, `unknown` or `closed`.
+    pub verdict: &'static str,
+    /// Which rule or policy of which chain decided.
+    pub because: String,
+    /// The rules that treat some clients otherwise, such as bans.
+    pub exceptions: Vec<String>,
+    /// What each packet of the connection meets, in order.
+    pub steps: Vec<StepReport>,
+}
+
+/// One thing that a packet meets.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepReport {
+    /// Which packet of the connection.
+    pub packet: &'static str,
+    /// The rule or policy, with its chain and hook.
+    pub place: String,
+    /// How many jumps deep.
+    pub depth: usize,
+    /// What it does to the packet.
+    pub effect: String,
+    /// Whether it surely does so.
+    pub sure: bool,
+}
+
+/// What is printed when a run ends in an error.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorReport {
+    /// The version of this object's form.
+    pub schema: u32,
+    /// The error.
+    pub error: Failure,
+}
+
+impl Report {
+    /// A report of the daemons; nothing is known of the firewall yet.
+    pub fn new(readings: &[Reading], findings: Vec<Finding>, control: bool) -> Self {
+        let mut report = Self {
+            schema: SCHEMA,
+            changed: false,
+            in_sync: false,
+            daemons: readings
+                .iter()
+                .map(|reading| DaemonReport::new(reading, control))
+                .collect(),
+            backends: Vec::new(),
+            findings,
+        };
+        for reading in readings {
+            report.findings.extend(reading.findings.iter().cloned());
+        }
+        report
+    }
+
+    /// The same report with what one firewall was found to let in, and what was done to it.
+    pub fn add(&mut self, outcome: BackendOutcome) {
+        self.changed |= outcome.changed;
+        let first = self.backends.is_empty();
+        self.in_sync = (first || self.in_sync) && outcome.layers.iter().all(|layer| layer.in_sync);
+        if !outcome.filters {
+            self.findings.push(
+                Finding::new(
+                    "nothing-filters",
+                    "no base chain filters connections to this host: every port is open to everybody",
+                )
+                .with_hint("nothing to do for passive ports; if a firewall should be running, start it and run again"),
+            );
+        }
+        let mut layers = BTreeMap::new();
+        for layer in outcome.layers {
+            for refusal in &layer.refusals {
+                let mut finding = Finding::new(refusal.code, refusal.message.clone());
+                finding.hint.clone_from(&refusal.hint);
+                self.findings.push(finding);
+            }
+            layers.insert(layer.layer.as_str(), LayerReport::from(layer));
+        }
+        self.backends.push(BackendReport {
+            backend: outcome.backend,
+            layers,
+        });
+    }
+
+    /// The layers of all firewalls, each with its firewall's name and its own.
+    pub fn layers(&self) -> impl Iterator<Item = (&'static str, &'static str, &LayerReport)> {
+        self.backends.iter().flat_map(|backend| {
+            backend
+                .layers
+                .iter()
+                .map(|(name, layer)| (backend.backend, *name, layer))
+        })
+    }
+
+    /// Whether any finding has this code.
+    pub fn finds(&self, code: &str) -> bool {
+        self.findings.iter().any(|finding| finding.code == code)
+    }
+
+    /// The lines of a file that a finding is about, when they help.
+    pub fn excerpt(&self, finding: &Finding) -> Option<String> {
+        let refusals = self
+            .daemons
+            .iter()
+            .filter_map(|daemon| daemon.refusal.as_ref());
+        refusals
+            .filter(|error| Some(&error.location) == finding.location.as_ref())
+            .find_map(|error| failure::excerpt(error))
+    }
+
+    /// Whether a daemon would not start with its configuration.
+    pub fn refused(&self) -> bool {
+        self.daemons.iter().any(|daemon| daemon.refuses.is_some())
+    }
+
+    /// Every wanted port.
+    pub fn wanted(&self) -> PortSet {
+        self.daemons
+            .iter()
+            .flat_map(|daemon| daemon.wanted.ranges().iter().copied())
+            .collect()
+    }
+}
+
+impl DaemonReport {
+    fn new(reading: &Reading, control: bool) -> Self {
+        let mut sources: Vec<Location> = reading
+            .passive
+            .iter()
+            .map(|range| range.location.clone())
+            .collect();
+        if sources.is_empty() {
+            sources.extend(reading.files.iter().map(Location::file));
+        }
+        sources.dedup();
+        Self {
+            daemon: reading.daemon,
+            sources,
+            passive: reading
+                .passive
+                .iter()
+                .map(|range| Ports::from(range.ports))
+                .collect(),
+            control: reading.control.clone(),
+            refuses: reading.refuses.as_ref().map(|error| error.message.clone()),
+            refusal: reading.refuses.clone(),
+            wanted: passive::wanted(std::slice::from_ref(reading), control),
+        }
+    }
+}
+
+impl From<PortRange> for Ports {
+    fn from(range: PortRange) -> Self {
+        Self {
+            first: range.first(),
+            last: range.last(),
+        }
+    }
+}
+
+impl From<LayerOutcome> for LayerReport {
+    fn from(outcome: LayerOutcome) -> Self {
+        let reach = outcome.reach.iter().flat_map(|map| {
+            map.intervals()
+                .into_iter()
+                .map(|(range, entry)| ReachReport {
+                    family: map.family.as_str(),
+                    first: range.first(),
+                    last: range.last(),
+                    verdict: entry.reach.as_str(),
+                    because: entry.because.clone(),
+                })
+        });
+        Self {
+            in_sync: outcome.in_sync,
+            reach: reach.collect(),
+            edits: outcome.edits,
+            refused: !outcome.refusals.is_empty(),
+        }
+    }
+}
+
+impl From<Failure> for ErrorReport {
+    fn from(error: Failure) -> Self {
+        Self {
+            schema: SCHEMA,
+            error,
+        }
+    }
+}

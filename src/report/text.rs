@@ -1,0 +1,387 @@
+//! The report as people read it: aligned, short, and clear without colour.
+
+use std::fmt::Write as _;
+
+use firewall::model::ports::{PortRange, PortSet};
+
+use super::diff::{self, Line};
+use super::{DaemonReport, Explanation, LayerReport, ReachReport, Report};
+use crate::printer::{Style, Tone, clean, place};
+
+/// A table whose columns line up; the last one is not padded.
+#[derive(Debug, Default)]
+struct Table {
+    rows: Vec<Vec<(String, Option<Tone>)>>,
+}
+
+impl Table {
+    fn row(&mut self, cells: Vec<(String, Option<Tone>)>) {
+        self.rows.push(cells);
+    }
+
+    fn render(&self, indent: &str, style: Style, text: &mut String) {
+        let mut widths: Vec<usize> = Vec::new();
+        for row in &self.rows {
+            for (index, (cell, _)) in row.iter().enumerate() {
+                let width = cell.chars().count();
+                match widths.get_mut(index) {
+                    Some(widest) => *widest = width.max(*widest),
+                    None => widths.push(width),
+                }
+            }
+        }
+        for row in &self.rows {
+            text.push_str(indent);
+            for (index, (cell, tone)) in row.iter().enumerate() {
+                match tone {
+                    Some(tone) => text.push_str(&style.paint(*tone, cell)),
+                    None => text.push_str(cell),
+                }
+                if index + 1 < row.len() {
+                    let width = widths.get(index).copied().unwrap_or_default();
+                    let padding = width - cell.chars().count() + 2;
+                    text.extend(std::iter::repeat_n(' ', padding));
+                }
+            }
+            text.push('\n');
+        }
+    }
+}
+
+fn cell(text: impl Into<String>) -> (String, Option<Tone>) {
+    (text.into(), None)
+}
+
+/// The word with the colour that goes with it.
+fn verdict(word: &str) -> (String, Option<Tone>) {
+    let tone = match word {
+        "open" => Tone::Good,
+        "closed" => Tone::Bad,
+        _ => Tone::Warning,
+    };
+    (word.to_owned(), Some(tone))
+}
+
+fn family(name: &str) -> &'static str {
+    if name == "ipv6" { "IPv6" } else { "IPv4" }
+}
+
+fn joined<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    let mut text = String::new();
+    for item in items {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let _ = write!(text, "{separator}{item}");
+    }
+    text
+}
+
+/// What layer is meant, in a word.
+fn when(layer: &str) -> &'static str {
+    if layer == "permanent" {
+        "after the next boot"
+    } else {
+        "now"
+    }
+}
+
+/// The daemons, what they want, and which lines say so.
+fn daemons(report: &Report, style: Style, text: &mut String) {
+    let mut table = Table::default();
+    for daemon in &report.daemons {
+        let passive = if daemon.refuses.is_some() {
+            ("would not start".to_owned(), Some(Tone::Bad))
+        } else if daemon.passive.is_empty() {
+            ("no passive range".to_owned(), Some(Tone::Warning))
+        } else {
+            let ranges = daemon.passive.iter();
+            let ranges = ranges.filter_map(|ports| PortRange::new(ports.first, ports.last));
+            cell(format!("passive {}", joined(ranges)))
+        };
+        // Of the files read, the first is the daemon's main one: enough to find it by.
+        let shown = if daemon.passive.is_empty() {
+            1
+        } else {
+            daemon.sources.len()
+        };
+        table.row(vec![
+            (daemon.daemon.to_owned(), Some(Tone::Strong)),
+            passive,
+            cell(format!("control {}", joined(&daemon.control))),
+            cell(joined(daemon.sources.iter().take(shown).map(place))),
+        ]);
+    }
+    table.render("", style, text);
+}
+
+/// The verdicts on the ports of each daemon; only those that are not open unless `all`.
+fn reach(report: &Report, layer: &LayerReport, all: bool, style: Style, text: &mut String) {
+    let mut table = Table::default();
+    for daemon in &report.daemons {
+        for entry in &layer.reach {
+            if !all && entry.verdict == "open" {
+                continue;
+            }
+            let ports = shared(daemon, entry);
+            if !ports.is_empty() {
+                table.row(vec![
+                    cell(daemon.daemon),
+                    cell(family(entry.family)),
+                    cell(ports.to_string()),
+                    verdict(entry.verdict),
+                    cell(clean(&entry.because)),
+                ]);
+            }
+        }
+    }
+    table.render("  ", style, text);
+}
+
+/// The ports of a verdict that a daemon wants.
+fn shared(daemon: &DaemonReport, entry: &ReachReport) -> PortSet {
+    PortRange::new(entry.first, entry.last)
+        .map(PortSet::from)
+        .unwrap_or_default()
+        .intersection(&daemon.wanted)
+}
+
+/// The edits: commands as typed, or as removed and added rules.
+fn edits(layer: &LayerReport, diff: bool, style: Style, text: &mut String) {
+    if diff {
+        for line in diff::lines(layer.edits.iter().map(String::as_str)) {
+            let (tone, line) = match line {
+                Line::Chain(chain) => (Tone::Strong, format!("@@ {chain} @@")),
+                Line::Removed(rule) => (Tone::Bad, format!("-{rule}")),
+                Line::Added(rule) => (Tone::Good, format!("+{rule}")),
+            };
+            let _ = writeln!(text, "{}", style.paint(tone, &clean(&line)));
+        }
+    } else {
+        for edit in &layer.edits {
+            let _ = writeln!(text, "  {}", clean(edit));
+        }
+    }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// Which families the report speaks of.
+fn families(report: &Report) -> String {
+    let mut names: Vec<&str> = report
+        .layers()
+        .flat_map(|(_, _, layer)| layer.reach.iter().map(|entry| family(entry.family)))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(" and ")
+}
+
+/// `30000-30009 open over IPv4 and IPv6`, or that nothing is wanted.
+fn all_open(report: &Report) -> String {
+    let wanted = report.wanted();
+    if wanted.is_empty() {
+        "no daemon wants a passive port".to_owned()
+    } else if report.finds("nothing-filters") {
+        format!(
+            "{wanted} open over {}, since nothing filters this host",
+            families(report)
+        )
+    } else {
+        format!("{wanted} open over {}", families(report))
+    }
+}
+
+/// What `check` prints.
+pub fn check(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
+    let mut text = String::new();
+    if report.in_sync {
+        if !quiet {
+            let _ = writeln!(
+                text,
+                "{}: {}",
+                style.paint(Tone::Good, "in sync"),
+                all_open(report)
+            );
+        }
+        return text;
+    }
+    daemons(report, style, &mut text);
+    let mut planned = 0;
+    for (backend, name, layer) in report.layers() {
+        if layer.in_sync {
+            continue;
+        }
+        if layer.reach.iter().any(|entry| entry.verdict != "open") {
+            let _ = writeln!(text, "{backend}, {}:", when(name));
+            reach(report, layer, false, style, &mut text);
+        }
+        if !layer.edits.is_empty() {
+            text.push_str("sync would run:\n");
+            edits(layer, diff, style, &mut text);
+            planned += layer.edits.len();
+        }
+    }
+    let refused = report.layers().any(|(_, _, layer)| layer.refused);
+    let verdict = if report.backends.is_empty() {
+        "the firewall was not looked at".to_owned()
+    } else if planned == 0 {
+        "no safe edit opens these ports; the errors say why".to_owned()
+    } else if refused {
+        let edits = count(planned, "edit");
+        format!(
+            "{edits} would mend a part, nothing was changed; the errors say what keeps the rest closed"
+        )
+    } else {
+        let edits = count(planned, "edit");
+        format!("{edits} needed, nothing was changed; run `pasvsync sync`")
+    };
+    let drift = style.paint(Tone::Bad, "out of sync").into_owned();
+    let _ = writeln!(text, "{drift}: {verdict}");
+    text
+}
+
+/// What `sync` prints.
+pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
+    let mut text = String::new();
+    if report.in_sync && !report.changed {
+        return check(report, diff, quiet, style);
+    }
+    for (_, _, layer) in report.layers() {
+        if report.changed && !quiet {
+            edits(layer, diff, style, &mut text);
+        }
+    }
+    if report.in_sync {
+        if !quiet {
+            let changed = style.paint(Tone::Good, "changed and proved").into_owned();
+            let _ = writeln!(text, "{changed}: {}", all_open(report));
+        }
+        return text;
+    }
+    daemons(report, style, &mut text);
+    for (backend, name, layer) in report.layers() {
+        if !layer.in_sync {
+            let _ = writeln!(text, "{backend}, {}:", when(name));
+            reach(report, layer, false, style, &mut text);
+        }
+    }
+    if report.backends.is_empty() {
+        text.push_str("nothing was touched\n");
+    } else {
+        let failed = style.paint(Tone::Bad, "not in sync").into_owned();
+        let _ = writeln!(
+            text,
+            "{failed}: some ports are still not open; the errors say why"
+        );
+    }
+    text
+}
+
+/// What `status` prints.
+pub fn status(report: &Report, style: Style) -> String {
+    let mut text = String::new();
+    if report.daemons.is_empty() {
+        text.push_str("no FTP daemon found\n");
+    }
+    daemons(report, style, &mut text);
+    for (backend, name, layer) in report.layers() {
+        if !layer.reach.is_empty() {
+            let _ = writeln!(text, "{backend}, {}:", when(name));
+            reach(report, layer, true, style, &mut text);
+        }
+    }
+    let _ = if report.in_sync {
+        writeln!(
+            text,
+            "{}: {}",
+            style.paint(Tone::Good, "in sync"),
+            all_open(report)
+        )
+    } else if report.backends.is_empty() {
+        writeln!(text, "the firewall was not looked at")
+    } else {
+        let planned = report.layers().map(|(_, _, layer)| layer.edits.len()).sum();
+        let drift = style.paint(Tone::Bad, "out of sync").into_owned();
+        writeln!(
+            text,
+            "{drift}: {} needed; `pasvsync check` shows what `pasvsync sync` would do",
+            count(planned, "edit")
+        )
+    };
+    text
+}
+
+/// What `remove` prints.
+pub fn remove(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
+    let mut text = String::new();
+    if quiet {
+        return text;
+    }
+    let mut removed = 0;
+    for (_, _, layer) in report.layers() {
+        edits(layer, diff, style, &mut text);
+        removed += layer.edits.len();
+    }
+    let _ = if report.changed {
+        writeln!(text, "removed: {} of pasvsync's", count(removed, "rule"))
+    } else {
+        writeln!(text, "nothing to remove")
+    };
+    text
+}
+
+/// What `explain` prints; with the whole walk when verbose.
+pub fn explain(explanation: &Explanation, verbose: bool, style: Style) -> String {
+    let mut text = String::new();
+    let port = format!("{}/tcp", explanation.port);
+    let _ = writeln!(text, "{}", style.paint(Tone::Strong, &port));
+    if explanation.wanted_by.is_empty() {
+        text.push_str("  wanted by no daemon's configuration\n");
+    }
+    for wanted in &explanation.wanted_by {
+        let range = PortRange::new(wanted.first, wanted.last).map(|range| range.to_string());
+        let _ = writeln!(
+            text,
+            "  wanted by {} ({} {}): {}",
+            wanted.daemon,
+            wanted.role,
+            range.unwrap_or_default(),
+            place(&wanted.location)
+        );
+    }
+    let mut table = Table::default();
+    for explained in &explanation.families {
+        table.row(vec![
+            cell(family(explained.family)),
+            verdict(explained.verdict),
+            cell(clean(&explained.because)),
+        ]);
+        // Whoever is shut out of a closed port is no exception.
+        let exceptions = explained.exceptions.iter();
+        for exception in exceptions.filter(|_| explained.verdict != "closed") {
+            let exception = format!("but some clients are shut out by {}", clean(exception));
+            table.row(vec![cell(""), cell(""), cell(exception)]);
+        }
+    }
+    table.render("  ", style, &mut text);
+    if !verbose {
+        return text;
+    }
+    for explained in &explanation.families {
+        let _ = writeln!(text, "{}, step by step:", family(explained.family));
+        let mut table = Table::default();
+        for step in &explained.steps {
+            let indent = "  ".repeat(step.depth);
+            let perhaps = if step.sure { "" } else { "perhaps " };
+            table.row(vec![
+                cell(step.packet),
+                cell(format!("{indent}{}", clean(&step.place))),
+                cell(format!("{perhaps}{}", clean(&step.effect))),
+            ]);
+        }
+        table.render("  ", style, &mut text);
+    }
+    text
+}

@@ -1,0 +1,7 @@
+//! The command line as its users meet it: exit status, standard output, standard error, and the JSON objects.
+
+mod demo;
+mod json;
+mod readme;
+mod snapshots;
+mod support;

@@ -1,0 +1,215 @@
+//! What the commands print, word for word, kept in `snapshots/`. `make update` writes them anew.
+
+use std::path::Path;
+
+use super::support::Host;
+
+const RANGE: &str = "Port 21\nPassivePorts 50000 50009\n";
+const POLICY_DROP: &str = include_str!("../../examples/default-deny.nft");
+
+const REDIRECT: &str = "table inet nat {
+    chain prerouting {
+        type nat hook prerouting priority dstnat
+        tcp dport 50005 redirect to :8080
+    }
+}
+";
+
+/// Compares a run with the file that says how it should be.
+fn snapshot(name: &str, host: &Host, commands: &[&str]) {
+    let Some(output) = host.run(commands) else {
+        return;
+    };
+    let shown: Vec<String> = commands.iter().map(|line| format!("$ {line}\n")).collect();
+    let actual = format!(
+        "{}exit status {}\n--- stdout\n{}--- stderr\n{}",
+        shown.concat(),
+        output.status.code().unwrap(),
+        host.without_root(&output.stdout),
+        host.without_root(&output.stderr)
+    );
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/cli/snapshots")
+        .join(format!("{name}.txt"));
+    if std::env::var_os("UPDATE").is_some() {
+        fs_err::write(&path, actual).unwrap();
+        return;
+    }
+    let expected = fs_err::read_to_string(&path).unwrap();
+    assert!(
+        actual == expected,
+        "{name} differs from its snapshot\n=== expected\n{expected}\n=== actual\n{actual}"
+    );
+}
+
+fn closed() -> Host {
+    Host::new(RANGE).filtered(POLICY_DROP)
+}
+
+#[test]
+fn check() {
+    snapshot("check-drift", &closed(), &["pasvsync check"]);
+    snapshot("check-diff", &closed(), &["pasvsync check --diff"]);
+    snapshot(
+        "check-quiet",
+        &closed(),
+        &["pasvsync sync", "pasvsync check -q"],
+    );
+    snapshot(
+        "check-in-sync",
+        &closed(),
+        &["pasvsync sync", "pasvsync check"],
+    );
+}
+
+#[test]
+fn sync() {
+    snapshot("sync", &closed(), &["pasvsync sync"]);
+    snapshot("sync-again", &closed(), &["pasvsync sync", "pasvsync sync"]);
+    snapshot("sync-quiet", &closed(), &["pasvsync sync -q"]);
+    snapshot("sync-control", &closed(), &["pasvsync sync --control"]);
+    snapshot("sync-unfiltered", &Host::new(RANGE), &["pasvsync sync"]);
+}
+
+#[test]
+fn moved_range() {
+    let host = closed();
+    let root = host.root().display();
+    let edit = format!("sed -i s/500/510/g {root}/etc/proftpd/proftpd.conf");
+    let commands = ["pasvsync sync", edit.as_str(), "pasvsync check --diff"];
+    let Some(output) = host.run(&commands) else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let signs = |sign: &str| text.lines().filter(|line| line.starts_with(sign)).count();
+    assert_eq!((signs("+"), signs("-")), (1, 1), "{text}");
+}
+
+#[test]
+fn status() {
+    snapshot("status-drift", &closed(), &["pasvsync status"]);
+    snapshot(
+        "status-in-sync",
+        &closed(),
+        &["pasvsync sync", "pasvsync status"],
+    );
+}
+
+#[test]
+fn explain() {
+    snapshot("explain", &closed(), &["pasvsync explain 50003"]);
+    let commands = ["pasvsync sync", "pasvsync explain 50003 -v"];
+    snapshot("explain-verbose", &closed(), &commands);
+    snapshot("explain-unwanted", &closed(), &["pasvsync explain 8080"]);
+    snapshot("explain-control", &closed(), &["pasvsync explain 21"]);
+}
+
+/// A port that nat takes away, and one that the admin closed by name.
+#[test]
+fn what_no_edit_opens() {
+    let redirected = format!("{POLICY_DROP}\n{REDIRECT}");
+    let host = Host::new(RANGE).filtered(&redirected);
+    snapshot("refusal-check", &host, &["pasvsync check"]);
+    snapshot("refusal-sync", &host, &["pasvsync sync"]);
+    let denied = POLICY_DROP.replace(
+        "tcp dport { 21, 22 }",
+        "tcp dport 50000-50009 drop\n tcp dport { 21, 22 }",
+    );
+    let host = Host::new(RANGE).filtered(&denied);
+    snapshot("refusal-deny", &host, &["pasvsync sync"]);
+    snapshot("refusal-deny-force", &host, &["pasvsync sync --force"]);
+}
+
+#[test]
+fn remove() {
+    snapshot("remove", &closed(), &["pasvsync sync", "pasvsync remove"]);
+    snapshot("remove-nothing", &closed(), &["pasvsync remove"]);
+}
+
+#[test]
+fn no_range_and_no_daemon() {
+    let without = |configuration: &str| Host::new(configuration).filtered(POLICY_DROP);
+    snapshot("no-range", &without("Port 21\n"), &["pasvsync sync"]);
+    let empty = without("");
+    fs_err::remove_dir_all(empty.root().join("etc")).unwrap();
+    snapshot("no-daemon", &empty, &["pasvsync sync"]);
+}
+
+#[test]
+fn configurations_that_make_no_sense() {
+    let host = Host::new("Port 21\nPassivePorts 50000-50009\n").filtered(POLICY_DROP);
+    snapshot("refused-sync", &host, &["pasvsync sync"]);
+    snapshot("refused-check", &host, &["pasvsync check"]);
+    snapshot("refused-status", &host, &["pasvsync status"]);
+    let host = closed();
+    host.file(
+        "etc/pasvsync.toml",
+        "control = true\nports = \"50000-50009\"\n",
+    );
+    snapshot("settings-unknown-key", &host, &["pasvsync check"]);
+    host.file("etc/pasvsync.toml", "control = true\n");
+    snapshot("settings-control", &host, &["pasvsync sync"]);
+    snapshot(
+        "settings-flag-wins",
+        &host,
+        &["pasvsync sync --control=false"],
+    );
+}
+
+#[test]
+fn usage() {
+    snapshot("usage-none", &closed(), &["pasvsync"]);
+    snapshot("usage-port", &closed(), &["pasvsync explain 70000"]);
+    snapshot(
+        "usage-daemon",
+        &closed(),
+        &["pasvsync check --daemon-config wu-ftpd=/x"],
+    );
+    snapshot("help", &closed(), &["pasvsync -h"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let host = closed();
+    let line = format!(
+        "{} --root {} status | true; exit ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_pasvsync"),
+        host.root().display()
+    );
+    let command = format!("bash -c '{line}'");
+    if let Some(output) = host.run(&[&command]) {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!stderr.contains("error"), "{stderr}");
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+    }
+}
+
+#[test]
+fn colour_only_repeats_what_the_words_say() {
+    let host = closed();
+    let (Some(plain), Some(colored)) = (
+        host.run(&["pasvsync check"]),
+        host.run(&["pasvsync check --color always"]),
+    ) else {
+        return;
+    };
+    let colored = String::from_utf8(colored.stdout).unwrap();
+    assert!(colored.contains("\x1b[31mclosed\x1b[0m"), "{colored}");
+    let mut words = colored;
+    for code in ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"] {
+        words = words.replace(code, "");
+    }
+    assert_eq!(words, String::from_utf8(plain.stdout).unwrap());
+}
+
+#[test]
+fn what_files_say_cannot_play_tricks_on_the_terminal() {
+    let host = closed();
+    host.file("etc/pasvsync.toml", "\"\\u001b[2J\" = 1\n");
+    let Some(output) = host.run(&["pasvsync check"]) else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!output.stderr.contains(&0x1b), "{output:?}");
+}

@@ -90,6 +90,14 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // The daemon is the first process of its PID namespace: all others end with it. It must be named itself, since
+        // a process that changes its user no longer gets the signal that `--kill-child` asks for.
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            let child = nix::unistd::Pid::from_raw(child.parse().unwrap());
+            let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
+        }
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();

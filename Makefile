@@ -1,6 +1,6 @@
 # The same commands on a laptop and in CI. `make demo` and `make test` install what is missing, and say so.
 
-.PHONY: build release demo test bench tools-build tools-demo tools-test
+.PHONY: build release demo test update bench tools-build tools-demo tools-test
 
 # The tests make network namespaces: an ordinary user may do so as root of a user namespace, where the kernel lets him.
 UNSHARE = unshare --user --map-root-user --net
@@ -25,6 +25,11 @@ test: tools-test
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo test --locked --workspace $(RUNNER)
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+
+# Writes the snapshots anew, and then the README's outputs and tables from them.
+update: tools-test
+	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::snapshots
+	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::readme
 
 # Prints the README's table, measured here and now. Nothing else should run meanwhile.
 bench: tools-demo

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::daemons::clean;
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,7 +55,7 @@ impl Location {
 /// `path`, `path:line` or `path:line:column`, as compilers print them.
 impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.path.display())?;
+        formatter.write_str(&clean(self.path.as_os_str().as_encoded_bytes()))?;
         if let Some(line) = self.line {
             write!(formatter, ":{line}")?;
         }
@@ -295,7 +297,7 @@ impl Finding {
         Self {
             code,
             severity,
-            message: message.into(),
+            message: clean(message.into().as_bytes()),
             hint: None,
             location: None,
         }
@@ -304,7 +306,7 @@ impl Finding {
     /// The same finding with what to do about it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(clean(hint.into().as_bytes()));
         self
     }
 

@@ -145,6 +145,8 @@ pub struct FamilyExplanation {
     pub verdict: &'static str,
     /// Which rule or policy of which chain decided.
     pub because: String,
+    /// The rules that treat some clients otherwise, such as bans.
+    pub exceptions: Vec<String>,
     /// What each packet of the connection meets, in order.
     pub steps: Vec<StepReport>,
 }

@@ -1,6 +1,7 @@
 //! `pasvsync explain PORT`: who wants it, and what decides about it.
 
 use firewall::backend::{Backend as _, Layer, Scope};
+use firewall::model::ports::PortRange;
 use firewall::model::reach::{Family, Reach};
 use firewall::proof;
 
@@ -31,10 +32,12 @@ pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<
             || (Reach::Unknown, "the walk came to no verdict".to_owned()),
             |entry| (entry.reach, entry.because),
         );
+        let ports = PortRange::single(port).into();
         FamilyExplanation {
             family: family.as_str(),
             verdict: reach.as_str(),
             because,
+            exceptions: proof::trace(&ruleset, family, &ports).exceptions,
             steps: steps.collect(),
         }
     });

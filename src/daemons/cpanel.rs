@@ -119,7 +119,7 @@ impl Managed {
                 wanted.findings.extend(findings);
             }
         }
-        self.fill(host, &overlay, &mut wanted);
+        self.fill(&overlay, &mut wanted);
         let generated = Path::new(self.generated);
         let running = discovery.readings.iter_mut().find(|reading| {
             reading.daemon == self.daemon
@@ -144,7 +144,7 @@ impl Managed {
     }
 
     /// The reading that the overlays add up to.
-    fn fill(&self, host: &Host, overlay: &Overlay, reading: &mut Reading) {
+    fn fill(&self, overlay: &Overlay, reading: &mut Reading) {
         reading.control = vec![21];
         if let Some((Some(address), location)) = overlay.get(self.address) {
             reading.advertised.push(Advertised {
@@ -189,17 +189,13 @@ impl Managed {
                 "{}: {written}: {} takes two ports from 1024 to 65535, the lower one first",
                 self.range, self.daemon
             );
-            let error = ConfigError::new(
-                ConfigErrorKind::Refused,
-                &host.disk.shown(&location.path),
-                message,
-            )
-            .at_line(
-                location.line.unwrap_or(1),
-                format!("{}: {written}", self.range).as_bytes(),
-            )
-            .underlining(written.as_bytes())
-            .with_help(format!("write {}: 49152 65534", self.range));
+            let error = ConfigError::new(ConfigErrorKind::Refused, &location.path, message)
+                .at_line(
+                    location.line.unwrap_or(1),
+                    format!("{}: {written}", self.range).as_bytes(),
+                )
+                .underlining(written.as_bytes())
+                .with_help(format!("write {}: 49152 65534", self.range));
             reading.refuses = Some(error);
             return;
         };

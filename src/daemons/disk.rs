@@ -121,29 +121,28 @@ impl Disk {
             Err(Errno::NOENT) if self.kind(path) == Some(Kind::Symlink) => {
                 return Err(ConfigError::new(
                     ConfigErrorKind::Missing,
-                    &self.shown(path),
+                    path,
                     "the symlink points to nothing",
                 )
                 .with_help("remove the symlink, or restore the file it points to"));
             }
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-            Err(errno) => return Err(failure(&self.shown(path), errno)),
+            Err(errno) => return Err(failure(path, errno)),
         };
         self.contents(path, descriptor).map(Some)
     }
 
     /// The contents of an open file, within the bounds.
     fn contents(&self, path: &Path, descriptor: OwnedFd) -> Result<Source, ConfigError> {
-        let shown = self.shown(path);
-        let status = rustix::fs::fstat(&descriptor).map_err(|errno| failure(&shown, errno))?;
+        let status = rustix::fs::fstat(&descriptor).map_err(|errno| failure(path, errno))?;
         match FileType::from_raw_mode(status.st_mode) {
             FileType::RegularFile => {}
-            FileType::Directory => return Err(not_a_file(&shown, "is a folder, not a file")),
-            _ => return Err(not_a_file(&shown, "is not a regular file")),
+            FileType::Directory => return Err(not_a_file(path, "is a folder, not a file")),
+            _ => return Err(not_a_file(path, "is not a regular file")),
         }
         let size = u64::try_from(status.st_size).unwrap_or(0);
         if size > LARGEST_FILE {
-            return Err(too_large(&shown));
+            return Err(too_large(path));
         }
         // Files in /proc say that they are empty.
         let mut bytes = Vec::with_capacity(size as usize + 1);
@@ -153,19 +152,19 @@ impl Disk {
             .map_err(|error| {
                 ConfigError::new(
                     ConfigErrorKind::Unreadable,
-                    &shown,
+                    path,
                     format!("cannot be read: {error}"),
                 )
             })?;
         self.bytes.set(self.bytes.get() + bytes.len() as u64);
         if bytes.len() as u64 > LARGEST_FILE || self.bytes.get() > LARGEST_TOTAL {
-            return Err(too_large(&shown));
+            return Err(too_large(path));
         }
         self.files.set(self.files.get() + 1);
         if self.files.get() > MOST_FILES {
             return Err(ConfigError::new(
                 ConfigErrorKind::TooManyIncludes,
-                &shown,
+                path,
                 format!("more than {MOST_FILES} files: the configuration is not read further"),
             ));
         }
@@ -197,9 +196,9 @@ impl Disk {
         let descriptor = match self.open(path, flags) {
             Ok(descriptor) => descriptor,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-            Err(errno) => return Err(failure(&self.shown(path), errno)),
+            Err(errno) => return Err(failure(path, errno)),
         };
-        let unreadable = |errno| failure(&self.shown(path), errno);
+        let unreadable = |errno| failure(path, errno);
         let mut names = Vec::new();
         for entry in Dir::new(descriptor).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -126,10 +126,27 @@ impl ConfigError {
         self
     }
 
+    /// The same error with the paths that `shown` gives.
+    #[must_use]
+    pub(super) fn relocated(mut self, shown: &dyn Fn(&Path) -> PathBuf) -> Self {
+        self.0.location.path = shown(&self.0.location.path);
+        if let Some(from) = &mut self.0.included_from {
+            from.path = shown(&from.path);
+        }
+        self
+    }
+
+    /// The same error in the words of another.
+    #[must_use]
+    pub(super) fn in_the_words_of(mut self, other: &Self) -> Self {
+        self.0.message.clone_from(&other.0.message);
+        self
+    }
+
     /// The same error with what to do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.0.help = Some(help.into());
+        self.0.help = Some(text::clean(help.into().as_bytes()));
         self
     }
 

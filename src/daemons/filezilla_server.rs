@@ -34,7 +34,7 @@ impl Daemon for FileZillaServer {
                 None => Ok(Vec::new()),
                 Some(_) => Err(ConfigError::new(
                     ConfigErrorKind::Missing,
-                    &host.disk.shown(&path),
+                    &path,
                     "there is no such file",
                 )),
             };
@@ -43,7 +43,7 @@ impl Daemon for FileZillaServer {
             let before = &source.bytes[..at.min(source.bytes.len())];
             let line = text::newlines(before);
             let raw = source.bytes.split(|&byte| byte == b'\n').nth(line as usize).unwrap_or_default();
-            ConfigError::new(ConfigErrorKind::Malformed, &host.disk.shown(&path), message)
+            ConfigError::new(ConfigErrorKind::Malformed, &path, message)
                 .at_line(line + 1, &raw[..raw.len().min(240)])
                 .with_help("restore settings.xml from a backup, or save the settings again in the administration interface")
         })?;

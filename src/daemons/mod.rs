@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
 pub use host::Host;
+pub(crate) use text::clean;
 
 use crate::findings::Finding;
 use crate::passive::Reading;
@@ -28,6 +29,12 @@ use crate::passive::Reading;
 pub trait Daemon: Sync {
     /// The name, as `--daemon` takes it.
     fn name(&self) -> &'static str;
+
+    /// Whether finding it means looking through every process: that is left out when another daemon is here and
+    /// nobody asks for this one.
+    fn is_costly(&self) -> bool {
+        false
+    }
 
     /// What its configuration says, one reading per instance; none when the daemon is not here. `chosen` is the
     /// configuration that `--daemon-config` names.
@@ -85,6 +92,17 @@ pub struct Discovery {
 /// When a configuration is there and cannot be read to its end: nothing may be opened on half a reading.
 pub fn discover(request: &Request) -> Result<Discovery, ConfigError> {
     let host = Host::new(request)?;
+    let shown = |path: &Path| host.disk.shown(path);
+    match discover_on(&host, request) {
+        Ok(mut discovery) => {
+            relocate(&mut discovery, &shown);
+            Ok(discovery)
+        }
+        Err(error) => Err(error.relocated(&shown)),
+    }
+}
+
+fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError> {
     let mut discovery = Discovery::default();
     for daemon in DAEMONS {
         if request
@@ -94,6 +112,9 @@ pub fn discover(request: &Request) -> Result<Discovery, ConfigError> {
         {
             continue;
         }
+        if daemon.is_costly() && request.only.is_none() && !discovery.readings.is_empty() {
+            continue;
+        }
         let mut chosen = request
             .overrides
             .iter()
@@ -101,20 +122,43 @@ pub fn discover(request: &Request) -> Result<Discovery, ConfigError> {
             .map(|(_, path)| path.as_path())
             .peekable();
         if chosen.peek().is_none() {
-            discovery.readings.extend(read(*daemon, &host, None)?);
+            discovery.readings.extend(read(*daemon, host, None)?);
         }
         for path in chosen {
-            discovery.readings.extend(read(*daemon, &host, Some(path))?);
+            discovery.readings.extend(read(*daemon, host, Some(path))?);
         }
     }
     if request.overrides.is_empty() {
-        cpanel::apply(&host, request.only.as_deref(), &mut discovery)?;
+        cpanel::apply(host, request.only.as_deref(), &mut discovery)?;
     }
     for reading in &mut discovery.readings {
-        advice::about_one(&host, reading);
+        advice::about_one(host, reading);
     }
     advice::about_all(request, &mut discovery);
     Ok(discovery)
+}
+
+/// Puts the root in front of every path: what is named is the file that was read. The daemon's own words stay.
+fn relocate(discovery: &mut Discovery, shown: &dyn Fn(&Path) -> PathBuf) {
+    let finding = |finding: &mut Finding| {
+        if let Some(location) = &mut finding.location {
+            location.path = shown(&location.path);
+        }
+    };
+    discovery.findings.iter_mut().for_each(finding);
+    for reading in &mut discovery.readings {
+        reading.findings.iter_mut().for_each(finding);
+        for path in &mut reading.files {
+            *path = shown(path);
+        }
+        for range in &mut reading.passive {
+            range.location.path = shown(&range.location.path);
+        }
+        for advertised in &mut reading.advertised {
+            advertised.location.path = shown(&advertised.location.path);
+        }
+        reading.refuses = reading.refuses.take().map(|error| error.relocated(shown));
+    }
 }
 
 /// One daemon, with what is wrong with the files it was read from.

@@ -55,7 +55,7 @@ impl Daemon for ProFtpd {
         }
         let path = candidates.remove(0);
         let Some(source) = host.disk.read(&path)? else {
-            return missing(host, chosen, &path);
+            return missing(chosen, &path);
         };
         let build = if path == Path::new(PATHS[0]) || chosen.is_some() {
             Build::Debian
@@ -91,15 +91,11 @@ impl Daemon for ProFtpd {
 }
 
 /// A named file that is not there is an error; the leftover of a unit or of a defaults file is not.
-fn missing(host: &Host, chosen: Option<&Path>, path: &Path) -> Result<Vec<Reading>, ConfigError> {
+fn missing(chosen: Option<&Path>, path: &Path) -> Result<Vec<Reading>, ConfigError> {
     if chosen.is_none() {
         return Ok(Vec::new());
     }
-    let error = ConfigError::new(
-        ConfigErrorKind::Missing,
-        &host.disk.shown(path),
-        "there is no such file",
-    );
+    let error = ConfigError::new(ConfigErrorKind::Missing, path, "there is no such file");
     Err(error.with_help("check the path behind --daemon-config proftpd="))
 }
 

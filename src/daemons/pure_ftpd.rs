@@ -71,11 +71,8 @@ impl Daemon for PureFtpd {
         let switches = match &way {
             Way::File(path) | Way::Script(path) => {
                 let Some(source) = host.disk.read(path)? else {
-                    let error = ConfigError::new(
-                        ConfigErrorKind::Missing,
-                        &host.disk.shown(path),
-                        "there is no such file",
-                    );
+                    let error =
+                        ConfigError::new(ConfigErrorKind::Missing, path, "there is no such file");
                     return Err(error.with_help(
                         "the unit or --daemon-config names it: create it, or name another",
                     ));
@@ -104,7 +101,7 @@ impl Daemon for PureFtpd {
                 argument_switches(path, arguments)
             }
         };
-        interpret(host, &switches, &mut reading);
+        interpret(&switches, &mut reading);
         if chosen.is_none() {
             about_other_files(host, &way, &mut reading)?;
             super_server_ports(host, &way, &mut reading)?;
@@ -157,13 +154,18 @@ fn find(host: &Host) -> Result<Option<Way>, ConfigError> {
 }
 
 /// What the daemon makes of its switches ([SRC] main of ftpd.c).
-fn interpret(host: &Host, switches: &[Switch], reading: &mut Reading) {
+fn interpret(switches: &[Switch], reading: &mut Reading) {
     let last = |name: &str| switches.iter().rev().find(|switch| switch.name == name);
     for name in ["passiveportrange", "bind", "maxclientsnumber"] {
         duplicates(switches, name, reading);
     }
-    if let Some(switch) = last("passiveportrange") {
-        passive_range(host, switch, reading);
+    // Each is checked, the last one counts [RUN].
+    for switch in switches
+        .iter()
+        .filter(|switch| switch.name == "passiveportrange")
+    {
+        reading.passive.clear();
+        passive_range(switch, reading);
     }
     // The first of several counts [SRC].
     let mut addresses = switches
@@ -187,7 +189,7 @@ fn interpret(host: &Host, switches: &[Switch], reading: &mut Reading) {
                 .at(switch.location.clone()),
         );
     }
-    bind(host, switches, reading);
+    bind(switches, reading);
     reading.passive_enabled = last("natmode").is_none();
     let never_starts = reading
         .refuses
@@ -232,7 +234,7 @@ fn duplicates(switches: &[Switch], name: &str, reading: &mut Reading) {
 }
 
 /// [SRC] `sscanf("%u:%u")`; trailing garbage is accepted; 1024 <= first <= last <= 65535, else exit 252 [RUN].
-fn passive_range(host: &Host, switch: &Switch, reading: &mut Reading) {
+fn passive_range(switch: &Switch, reading: &mut Reading) {
     const HELP: &str =
         "write two ports from 1024 to 65535, the lower one first: PassivePortRange 49152 65534";
     let mut parts = switch.value.splitn(2, |&byte| byte == b':');
@@ -271,11 +273,7 @@ fn passive_range(host: &Host, switch: &Switch, reading: &mut Reading) {
         .with_hint(HELP)
         .at(switch.location.clone()),
     );
-    let error = ConfigError::new(
-        ConfigErrorKind::Refused,
-        &host.disk.shown(&switch.location.path),
-        message,
-    );
+    let error = ConfigError::new(ConfigErrorKind::Refused, &switch.location.path, message);
     let line = switch.location.line.unwrap_or(1);
     let error = error.at_line(
         line,
@@ -285,7 +283,7 @@ fn passive_range(host: &Host, switch: &Switch, reading: &mut Reading) {
 }
 
 /// [RUN] `Bind`: `port`, `,port`, `ip,port`, `ip,`; the last port counts; numbers are taken modulo 65536.
-fn bind(host: &Host, switches: &[Switch], reading: &mut Reading) {
+fn bind(switches: &[Switch], reading: &mut Reading) {
     let mut port = Some(21);
     for switch in switches.iter().filter(|switch| switch.name == "bind") {
         let value = text::clean(&switch.value);
@@ -313,7 +311,7 @@ fn bind(host: &Host, switches: &[Switch], reading: &mut Reading) {
             };
             let error = ConfigError::new(
                 kind,
-                &host.disk.shown(&switch.location.path),
+                &switch.location.path,
                 "Unable to start a standalone server",
             )
             .at_line(
@@ -406,7 +404,7 @@ fn ignored_by_wrapper(host: &Host, path: &Path, reading: &mut Reading) -> Result
     let mut file = simpleconf::Simpleconf::default();
     file.file(host, path, &source.bytes, None, 0)?;
     let mut other = Reading::new(NAME);
-    interpret(host, &file.switches, &mut other);
+    interpret(&file.switches, &mut other);
     if !other.passive.is_empty() && other.written() != reading.written() {
         let message = format!(
             "PassivePortRange {} in {} is ignored: Debian's wrapper reads {WRAPPER}",

@@ -20,6 +20,10 @@ impl Daemon for Pyftpdlib {
         NAME
     }
 
+    fn is_costly(&self) -> bool {
+        true
+    }
+
     fn read(&self, host: &Host, _: Option<&Path>) -> Result<Vec<Reading>, ConfigError> {
         let readings = host.processes().iter().filter_map(|process| {
             let mut words = process

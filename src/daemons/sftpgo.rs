@@ -47,11 +47,7 @@ impl Daemon for SftpGo {
             return Ok(Vec::new());
         };
         let Some(source) = host.disk.read(&path)? else {
-            let error = ConfigError::new(
-                ConfigErrorKind::Missing,
-                &host.disk.shown(&path),
-                "there is no such file",
-            );
+            let error = ConfigError::new(ConfigErrorKind::Missing, &path, "there is no such file");
             return Err(error.with_help(
                 "the environment or --daemon-config names it: create it, or name another",
             ));
@@ -62,7 +58,7 @@ impl Daemon for SftpGo {
         let text = String::from_utf8_lossy(&source.bytes);
         match parse(&path, &text) {
             Ok(document) => fill(host, &path, &text, &document, &environment, &mut reading),
-            Err(problem) => reading.refuses = Some(problem.into_error(host, &path, &text)?),
+            Err(problem) => reading.refuses = Some(problem.into_error(&path, &text)?),
         }
         Ok(vec![reading])
     }
@@ -171,15 +167,12 @@ enum Problem {
 
 impl Problem {
     /// SFTPGo does not start with a file that it cannot read; a format that only pasvsync lacks is another thing.
-    fn into_error(self, host: &Host, path: &Path, text: &str) -> Result<ConfigError, ConfigError> {
-        let shown = host.disk.shown(path);
+    fn into_error(self, path: &Path, text: &str) -> Result<ConfigError, ConfigError> {
         match self {
             Self::Format(extension) => {
                 let message = format!("pasvsync does not read {extension} files of SFTPGo");
-                Err(
-                    ConfigError::new(ConfigErrorKind::Malformed, &shown, message)
-                        .with_help("convert it to JSON, TOML or YAML"),
-                )
+                Err(ConfigError::new(ConfigErrorKind::Malformed, path, message)
+                    .with_help("convert it to JSON, TOML or YAML"))
             }
             Self::Syntax {
                 message,
@@ -188,7 +181,7 @@ impl Problem {
             } => {
                 let error = ConfigError::new(
                     ConfigErrorKind::Refused,
-                    &shown,
+                    path,
                     format!("error loading configuration file: {message}"),
                 );
                 let Some(line) = line.and_then(|line| u32::try_from(line).ok()) else {

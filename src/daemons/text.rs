@@ -2,7 +2,7 @@
 
 /// What a terminal may see of `bytes`: UTF-8, or Latin-1 where it is not; every control and direction character is a
 /// blank, so that columns stay where they are.
-pub(super) fn clean(bytes: &[u8]) -> String {
+pub(crate) fn clean(bytes: &[u8]) -> String {
     let harmless = |c: char| if is_harmful(c) { ' ' } else { c };
     match std::str::from_utf8(bytes) {
         Ok(text) => text.chars().map(harmless).collect(),

@@ -122,24 +122,20 @@ impl Instance {
         for part in &self.parts {
             match part {
                 Part::Setting(setting) => {
-                    settings.line(host, setting.as_bytes(), &Location::file(&self.unit));
+                    settings.line(setting.as_bytes(), &Location::file(&self.unit));
                 }
                 Part::File(path) => {
                     let Some(source) = host.disk.read(path)? else {
                         if chosen || self.parts.len() > 1 {
                             let message =
                                 format!("500 OOPS: cannot read config file: {}", path.display());
-                            return Err(ConfigError::new(
-                                ConfigErrorKind::Missing,
-                                &host.disk.shown(path),
-                                message,
-                            ));
+                            return Err(ConfigError::new(ConfigErrorKind::Missing, path, message));
                         }
                         return Ok(None);
                     };
                     reading.files.push(path.clone());
                     about_length(path, &source.bytes, &mut reading);
-                    settings.load(host, path, &source.bytes);
+                    settings.load(path, &source.bytes);
                     if host.is_live() && source.owner != 0 {
                         let message =
                             "500 OOPS: config file not owned by correct user, or not a file";
@@ -151,7 +147,7 @@ impl Instance {
                 }
             }
         }
-        listening(host, &settings, servers, &mut reading);
+        listening(&settings, servers, &mut reading);
         reading.passive_enabled = settings.truth("pasv_enable", true);
         let mut effective = PortSet::EMPTY;
         about_range(&settings, &mut reading);
@@ -188,7 +184,7 @@ impl Instance {
 }
 
 /// The control port, and whether the daemon would listen at all.
-fn listening(host: &Host, settings: &Settings, servers: &[SuperServer], reading: &mut Reading) {
+fn listening(settings: &Settings, servers: &[SuperServer], reading: &mut Reading) {
     reading.refuses.clone_from(&settings.refuses);
     let port = settings
         .number("listen_port")
@@ -209,11 +205,10 @@ fn listening(host: &Host, settings: &Settings, servers: &[SuperServer], reading:
     };
     let listens = settings.truth("listen", false);
     let listens_ipv6 = settings.truth("listen_ipv6", false);
-    let shown = host.disk.shown(&path);
     if listens && listens_ipv6 {
         let error = ConfigError::new(
             ConfigErrorKind::Refused,
-            &shown,
+            &path,
             "500 OOPS: run two copies of vsftpd for IPv4 and IPv6",
         );
         reading
@@ -226,7 +221,7 @@ fn listening(host: &Host, settings: &Settings, servers: &[SuperServer], reading:
         } else if path == Path::new(PATHS[0]) {
             let message =
                 "500 OOPS: vsftpd: not configured for standalone, must be started from inetd";
-            let error = ConfigError::new(ConfigErrorKind::RefusedHere, &shown, message);
+            let error = ConfigError::new(ConfigErrorKind::RefusedHere, &path, message);
             reading.refuses.get_or_insert(error.with_help(
                 "write listen_ipv6=YES (it listens for IPv4 too), or start vsftpd from inetd",
             ));
@@ -385,7 +380,7 @@ fn per_user(
             list: settings.list.clone(),
             refuses: None,
         };
-        user.load(host, &path, &source.bytes);
+        user.load(&path, &source.bytes);
         if let Some(error) = user.refuses {
             let message = format!(
                 "{}: sessions of this user end with {}",

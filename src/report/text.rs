@@ -358,6 +358,12 @@ pub fn explain(explanation: &Explanation, verbose: bool, style: Style) -> String
             verdict(explained.verdict),
             cell(clean(&explained.because)),
         ]);
+        // Whoever is shut out of a closed port is no exception.
+        let exceptions = explained.exceptions.iter();
+        for exception in exceptions.filter(|_| explained.verdict != "closed") {
+            let exception = format!("but some clients are shut out by {}", clean(exception));
+            table.row(vec![cell(""), cell(""), cell(exception)]);
+        }
     }
     table.render("  ", style, &mut text);
     if !verbose {

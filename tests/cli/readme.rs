@@ -47,7 +47,7 @@ fn compare(name: &str, expected: &str) {
         return;
     }
     let place = between(README, name);
-    assert_eq!(&README[place], expected, "UPDATE=1 cargo test readme");
+    assert_eq!(&README[place], expected, "run `make update`");
 }
 
 /// The commands that the README shows, from the snapshots of what they print.

@@ -1,4 +1,4 @@
-//! What the commands print, word for word, kept in `snapshots/`. `UPDATE=1 cargo test cli` writes them anew.
+//! What the commands print, word for word, kept in `snapshots/`. `make update` writes them anew.
 
 use std::path::Path;
 
@@ -99,6 +99,8 @@ fn status() {
 #[test]
 fn explain() {
     snapshot("explain", &closed(), &["pasvsync explain 50003"]);
+    let commands = ["pasvsync sync", "pasvsync explain 50003 -v"];
+    snapshot("explain-verbose", &closed(), &commands);
     snapshot("explain-unwanted", &closed(), &["pasvsync explain 8080"]);
     snapshot("explain-control", &closed(), &["pasvsync explain 21"]);
 }

@@ -13,7 +13,7 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// A host with `ProFTPD`'s configuration, and no ruleset.
+    /// A host with ProFTPD's configuration, and no ruleset.
     pub(super) fn new(configuration: &str) -> Self {
         let host = Self {
             root: tempfile::tempdir().unwrap(),

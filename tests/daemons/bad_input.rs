@@ -74,11 +74,14 @@ fn an_include_loop_is_an_error() {
     assert_eq!(error.kind, ConfigErrorKind::IncludeLoop);
     assert_eq!(error.location.line, Some(2));
     assert!(
-        error
-            .to_string()
-            .contains("included from /etc/proftpd/proftpd.conf:1"),
+        error.to_string().contains(
+            "
+  included from "
+        ),
         "{error}"
     );
+    let from = error.included_from.as_ref().unwrap();
+    assert!(from.path.ends_with("etc/proftpd/proftpd.conf") && from.line == Some(1));
 }
 
 #[test]

@@ -141,9 +141,22 @@ fn no_bytes_make_a_parser_panic_or_hang() {
                         prop_assert!(reading.effective.covers(&reading.wanted()), "{reading:?}");
                         let shown = reading
                             .refuses
-                            .map(|error| error.to_string())
+                            .as_ref()
+                            .map(ToString::to_string)
                             .unwrap_or_default();
                         prop_assert!(!shown.replace('\n', "").chars().any(char::is_control));
+                        for finding in &reading.findings {
+                            let place = finding.location.as_ref().map(ToString::to_string);
+                            let shown =
+                                [Some(finding.message.clone()), finding.hint.clone(), place];
+                            prop_assert!(
+                                !shown
+                                    .iter()
+                                    .flatten()
+                                    .any(|text| text.chars().any(char::is_control)),
+                                "{finding:?}"
+                            );
+                        }
                     }
                 }
                 prop_assert!(

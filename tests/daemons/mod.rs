@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod compliance;
 mod corpus;
 mod discovery;
 mod fuzz;

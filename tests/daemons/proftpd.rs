@@ -83,7 +83,7 @@ fn what_the_daemon_refuses_is_refused_in_its_words() {
         ),
         (
             "<IfModule mod_x.c>\n</IfModule> # end",
-            "fatal: <IfModule>: unclosed <IfModule> context on line 2",
+            "fatal: <IfModule>: unclosed <IfModule> context on line 3",
         ),
         (
             "<Global>",

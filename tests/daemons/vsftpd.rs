@@ -84,7 +84,7 @@ fn what_the_daemon_refuses_is_refused_in_its_words() {
         ),
         (
             " # comment",
-            "500 OOPS: unrecognised variable in config file: # comment",
+            "500 OOPS: missing value in config file for: # comment",
         ),
         (
             "Listen=YES",

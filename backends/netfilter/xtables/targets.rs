@@ -113,6 +113,7 @@ fn translate(body: &mut Body<'_>, kind: NatKind, action: &str, info: Info<'_>) -
     let sets_port = flags & RANGE_PORTS != 0;
     let mut nat = Nat {
         kind,
+        family: None,
         address: address.filter(|_| sets_address && first == last),
         sets_address: sets_address || matches!(action, "masquerade" | "redirect to"),
         ports: sets_port.then_some((info.network_short(ports)?, info.network_short(ports + 2)?)),
@@ -132,6 +133,7 @@ fn translate(body: &mut Body<'_>, kind: NatKind, action: &str, info: Info<'_>) -
 fn network_map(body: &mut Body<'_>) {
     body.statements.push(Statement::Nat(Nat {
         kind: NatKind::Dnat,
+        family: None,
         address: None,
         sets_address: true,
         ports: None,

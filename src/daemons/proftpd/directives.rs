@@ -6,7 +6,7 @@ use std::path::Path;
 use firewall::model::ports::PortRange;
 
 use super::modules::{self, Availability};
-use super::parse::{Build, Context, IncludeOptions, Parser, Step, Stop};
+use super::parse::{Build, Context, IncludeOptions, Parser, ROOT, SERVERS, Step, Stop};
 use crate::daemons::{ConfigError, ConfigErrorKind, text};
 use crate::passive::{Advertised, PassiveRange};
 
@@ -18,8 +18,8 @@ impl Parser<'_> {
         let [first, last, ..] = arguments else {
             return self.refuse("PassivePorts: missing parameters", b"PassivePorts", HELP);
         };
-        self.check_context("PassivePorts")?;
-        if self.forbidding_context().is_some() {
+        self.allow("PassivePorts", SERVERS)?;
+        if !SERVERS.contains(&self.place()) {
             return Ok(());
         }
         let (minimum, maximum) = (text::atoi(first), text::atoi(last));
@@ -87,7 +87,7 @@ impl Parser<'_> {
         let Some(word) = arguments.first() else {
             return self.refuse("Port: missing parameters", b"Port", "write a port: Port 21");
         };
-        self.check_context("Port")?;
+        self.allow("Port", SERVERS)?;
         let Ok(port) = u16::try_from(text::atoi(word)) else {
             return self.refuse(
                 "Port: value must be between 0 and 65535",
@@ -96,7 +96,7 @@ impl Parser<'_> {
             );
         };
         let location = self.location();
-        if self.forbidding_context().is_none() {
+        if SERVERS.contains(&self.place()) {
             self.settings().port.get_or_insert((port, location));
         }
         Ok(())
@@ -110,7 +110,7 @@ impl Parser<'_> {
                 "write an address",
             );
         };
-        self.check_context("MasqueradeAddress")?;
+        self.allow("MasqueradeAddress", SERVERS)?;
         let advertised = Advertised {
             address: text::clean(address),
             directive: "MasqueradeAddress",
@@ -247,6 +247,7 @@ impl Parser<'_> {
                 "name a module: LoadModule mod_tls.c",
             );
         };
+        self.allow("LoadModule", &[ROOT])?;
         let module = String::from_utf8_lossy(word).into_owned();
         if self.module_folder.is_none() {
             self.module_folder = self

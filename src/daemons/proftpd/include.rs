@@ -1,13 +1,26 @@
 //! ProFTPD's `Include`: files, folders and wildcards, and what an error inside them does ([SRC] `set_include`,
 //! `parse_config_path2`; [RUN]).
 
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::lines::Reader;
-use super::parse::{DEEPEST_INCLUDE, Parser, Step, Stop};
+use super::parse::{DEEPEST_INCLUDE, Parser, ROOT, Step, Stop};
 use crate::daemons::disk::Kind;
 use crate::daemons::{ConfigError, ConfigErrorKind, text};
+
+/// What came of an `Include`.
+enum Outcome {
+    /// It was read.
+    Read,
+    /// It was not, which is a warning to the daemon.
+    Missing(&'static str),
+    /// It was not, which is fatal.
+    Invalid,
+    /// It had an error, which is reported already.
+    Reported,
+}
 
 /// Whether a path has wildcards ([SRC] `pr_str_is_fnmatch`).
 fn has_wildcard(path: &[u8]) -> bool {
@@ -17,35 +30,71 @@ fn has_wildcard(path: &[u8]) -> bool {
 impl Parser<'_> {
     /// `Include PATH`: further words are ignored, a relative path is fatal.
     pub(super) fn include(&mut self, arguments: &[Vec<u8>]) -> Step {
+        const PLACES: &[&str] = &[
+            ROOT,
+            "<VirtualHost>",
+            "<Anonymous>",
+            "<Global>",
+            "<Directory>",
+            "<Limit>",
+        ];
+        const HELP: &str = "name a file, a folder or a pattern: Include /etc/proftpd/conf.d/*.conf";
         let Some(word) = arguments.first() else {
-            return self.refuse(
-                "Include: missing parameters",
-                b"Include",
-                "name a file: Include /etc/proftpd/x.conf",
-            );
+            return self.refuse("Include: missing parameters", b"Include", HELP);
         };
+        self.allow("Include", PLACES)?;
+        let shown = text::clean(word);
         if word.first() != Some(&b'/') {
-            let message = format!(
-                "Include: unable to use path for configuration file '{}'",
-                text::clean(word)
-            );
+            let message = format!("Include: unable to use path for configuration file '{shown}'");
             return self.refuse(&message, word, "write an absolute path");
         }
         if self.frames.len() > DEEPEST_INCLUDE {
             return Err(Stop::Error(self.loop_error()));
         }
-        let path = super::path_of(word);
-        if has_wildcard(word) {
-            return self.include_wildcard(&path);
-        }
-        match self.host.disk.kind(&path) {
-            None => {
-                self.missing(&path);
+        match self.include_path(word, 0)? {
+            Outcome::Read | Outcome::Reported => Ok(()),
+            Outcome::Missing(reason) => {
+                let message = format!("unable to include '{shown}': {reason}");
+                let hint = "remove the line, or create what it names";
+                self.find("include-missing", message, Some(hint.to_owned()));
                 Ok(())
             }
-            // A link to a folder is read as a file, which fails with a warning.
-            Some(Kind::Folder) => self.include_folder(&path, None),
-            Some(_) => self.include_file(&path),
+            Outcome::Invalid => {
+                let message = format!("Include: error including '{shown}': Invalid argument");
+                self.refuse(&message, word, HELP)
+            }
+        }
+    }
+
+    /// `parse_config_path2`: a file, a folder, or a pattern.
+    fn include_path(&mut self, path: &[u8], depth: usize) -> Result<Outcome, Stop> {
+        if depth > DEEPEST_INCLUDE {
+            return Ok(Outcome::Invalid);
+        }
+        if !has_wildcard(path) {
+            let path = super::path_of(path);
+            return match self.host.disk.kind(&path) {
+                None => Ok(Outcome::Missing("No such file or directory")),
+                Some(Kind::Folder) => self.include_folder(&path, None),
+                // A link to a folder is read as a file, which fails with a warning.
+                Some(_) => self.include_file(&path),
+            };
+        }
+        let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        let (folder, pattern) = (&path[..slash], &path[slash + 1..]);
+        if has_wildcard(folder) {
+            if self.include_options.ignore_wildcards {
+                return Ok(Outcome::Invalid);
+            }
+            return self.include_folders(path, depth);
+        }
+        let folder = super::path_of(folder);
+        match self.host.disk.kind(&folder) {
+            None => Ok(Outcome::Missing("No such file or directory")),
+            Some(Kind::Symlink) if !self.include_options.allow_symlinks => {
+                Ok(Outcome::Missing("Symbolic link"))
+            }
+            Some(_) => self.include_folder(&folder, Some(pattern)),
         }
     }
 
@@ -57,40 +106,17 @@ impl Parser<'_> {
         .with_help("ProFTPD itself crashes on an include loop: remove the Include line")
     }
 
-    fn missing(&mut self, path: &Path) {
-        let message = format!(
-            "unable to include '{}': No such file or directory",
-            path.display()
-        );
-        self.find(
-            "include-missing",
-            message,
-            Some("remove the line, or create the file".to_owned()),
-        );
-    }
-
-    fn include_file(&mut self, path: &Path) -> Step {
+    fn include_file(&mut self, path: &Path) -> Result<Outcome, Stop> {
         let from = self.location();
         let source = match self.host.disk.read(path) {
             Ok(Some(source)) => source,
-            Ok(None) => {
-                self.missing(path);
-                return Ok(());
+            Ok(None) => return Ok(Outcome::Missing("No such file or directory")),
+            // To the daemon a link to nothing is a missing file, and a folder is a warning too.
+            Err(error) if error.kind == ConfigErrorKind::Missing => {
+                return Ok(Outcome::Missing("No such file or directory"));
             }
-            // A link to nothing is a missing file to the daemon, a folder is a warning.
-            Err(error)
-                if matches!(
-                    error.kind,
-                    ConfigErrorKind::Missing | ConfigErrorKind::NotAFile
-                ) =>
-            {
-                let message = format!("unable to include '{}': {}", path.display(), error.message);
-                self.find(
-                    "include-missing",
-                    message,
-                    Some("remove the line, or restore the file".to_owned()),
-                );
-                return Ok(());
+            Err(error) if error.kind == ConfigErrorKind::NotAFile => {
+                return Ok(Outcome::Missing("Is a directory"));
             }
             Err(error) => return Err(Stop::Error(error.included_from(Some(from)))),
         };
@@ -98,11 +124,12 @@ impl Parser<'_> {
             return Err(Stop::Error(self.loop_error()));
         }
         match self.file(path, source.bytes, Some(from)) {
+            Ok(()) => Ok(Outcome::Read),
             Err(Stop::Fatal(error)) => {
                 self.failed(path, &error);
-                Ok(())
+                Ok(Outcome::Reported)
             }
-            result => result,
+            Err(stop) => Err(stop),
         }
     }
 
@@ -134,103 +161,80 @@ impl Parser<'_> {
             .push(code.with_hint(hint).at(error.location.clone()));
     }
 
-    fn include_folder(&mut self, folder: &Path, pattern: Option<&[u8]>) -> Step {
-        let from = self.location();
-        let names = match self.host.disk.list(folder) {
-            Ok(Some(names)) => names,
-            Ok(None) => {
-                self.missing(folder);
-                return Ok(());
-            }
-            Err(error) => return Err(Stop::Error(error.included_from(Some(from)))),
-        };
-        for name in names {
-            let bytes = name.as_bytes();
-            let temporary = self.include_options.ignore_temporary && is_temporary(bytes);
-            if temporary || pattern.is_some_and(|pattern| !text::matches_wildcard(pattern, bytes)) {
-                continue;
-            }
-            let path = folder.join(&name);
+    /// The files of a folder in strcmp order; one that fails does not stop the others (1.3.8).
+    fn include_folder(&mut self, folder: &Path, pattern: Option<&[u8]>) -> Result<Outcome, Stop> {
+        for name in self.names(folder, pattern)? {
+            let path = folder.join(name);
             // Folders inside are not entered [RUN].
             if self.host.disk.kind(&path) != Some(Kind::Folder) {
                 self.include_file(&path)?;
             }
         }
-        Ok(())
+        Ok(Outcome::Read)
     }
 
-    fn include_wildcard(&mut self, path: &Path) -> Step {
-        let (Some(folder), Some(pattern)) = (path.parent(), path.file_name()) else {
-            return Ok(());
-        };
-        let folders = if has_wildcard(folder.as_os_str().as_bytes()) {
-            if self.include_options.ignore_wildcards {
-                let message = format!(
-                    "Include: error including '{}': Invalid argument",
-                    path.display()
-                );
-                return self.refuse(
-                    &message,
-                    path.as_os_str().as_bytes(),
-                    "IncludeOptions IgnoreWildcards forbids this path",
-                );
-            }
-            self.matching_folders(folder)?
+    /// The names in a folder that a pattern takes.
+    fn names(&self, folder: &Path, pattern: Option<&[u8]>) -> Result<Vec<OsString>, Stop> {
+        let listed = self.host.disk.list(folder);
+        let listed =
+            listed.map_err(|error| Stop::Error(error.included_from(Some(self.location()))))?;
+        let mut names = listed.unwrap_or_default();
+        names.retain(|name| {
+            let bytes = name.as_bytes();
+            let temporary = self.include_options.ignore_temporary && is_temporary(bytes);
+            !temporary && pattern.is_none_or(|pattern| text::matches_wildcard(pattern, bytes))
+        });
+        Ok(names)
+    }
+
+    /// `parse_wildcard_config_path`: the first component with a wildcard is replaced by each name that matches; the
+    /// first path that cannot be included ends it [RUN].
+    fn include_folders(&mut self, path: &[u8], depth: usize) -> Result<Outcome, Stop> {
+        let mut parent = Vec::new();
+        let mut components = path[1..].splitn(2, |&byte| byte == b'/');
+        let (mut component, mut rest) = (components.next().unwrap_or_default(), components.next());
+        while !has_wildcard(component) {
+            parent.push(b'/');
+            parent.extend_from_slice(component);
+            let mut components = rest.unwrap_or_default().splitn(2, |&byte| byte == b'/');
+            (component, rest) = (components.next().unwrap_or_default(), components.next());
+        }
+        let folder = if parent.is_empty() {
+            PathBuf::from("/")
         } else {
-            vec![folder.to_path_buf()]
+            super::path_of(&parent)
         };
-        for folder in folders {
-            match self.host.disk.kind(&folder) {
-                None => self.missing(&folder),
-                Some(Kind::Symlink) if !self.include_options.allow_symlinks => {
-                    let message = format!(
-                        "cannot read configuration path '{}': Symbolic link",
-                        path.display()
-                    );
-                    let hint = "name the folder that the symlink points to, or set IncludeOptions AllowSymlinks";
-                    self.find("include-missing", message, Some(hint.to_owned()));
-                }
-                Some(_) if has_wildcard(pattern.as_bytes()) => {
-                    self.include_folder(&folder, Some(pattern.as_bytes()))?;
-                }
-                Some(_) => self.include_file(&folder.join(pattern))?,
+        match self.host.disk.kind(&folder) {
+            None => return Ok(Outcome::Missing("No such file or directory")),
+            Some(Kind::Symlink) if !self.include_options.allow_symlinks => {
+                return Ok(Outcome::Missing("Symbolic link"));
+            }
+            Some(_) => {}
+        }
+        let mut paths: Vec<Vec<u8>> = Vec::new();
+        for name in self.names(&folder, Some(component))? {
+            paths.push(
+                [
+                    &parent,
+                    b"/".as_slice(),
+                    name.as_bytes(),
+                    b"/",
+                    rest.unwrap_or_default(),
+                ]
+                .concat(),
+            );
+        }
+        if paths.is_empty() {
+            return Ok(Outcome::Missing("No such file or directory"));
+        }
+        paths.sort_unstable();
+        for path in paths {
+            match self.include_path(&path, depth + 1)? {
+                Outcome::Read => {}
+                failure => return Ok(failure),
             }
         }
-        Ok(())
-    }
-
-    /// The folders that a path with wildcards in its folder components names, in strcmp order.
-    fn matching_folders(&self, folder: &Path) -> Result<Vec<PathBuf>, Stop> {
-        let mut found = vec![PathBuf::from("/")];
-        for component in folder.components().skip(1) {
-            let part = component.as_os_str().as_bytes();
-            let mut next = Vec::new();
-            for base in found {
-                if has_wildcard(part) {
-                    let names = self
-                        .host
-                        .disk
-                        .list(&base)
-                        .map_err(Stop::Error)?
-                        .unwrap_or_default();
-                    let matching = names
-                        .iter()
-                        .filter(|name| text::matches_wildcard(part, name.as_bytes()));
-                    next.extend(matching.map(|name| base.join(name)));
-                } else {
-                    next.push(base.join(component));
-                }
-            }
-            next.retain(|path| {
-                self.host
-                    .disk
-                    .kind(path)
-                    .is_some_and(|kind| matches!(kind, Kind::Folder | Kind::Symlink))
-            });
-            next.truncate(crate::daemons::disk::MOST_FILES);
-            found = next;
-        }
-        Ok(found)
+        Ok(Outcome::Read)
     }
 }
 

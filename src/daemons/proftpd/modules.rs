@@ -3,6 +3,9 @@
 //! [RUN] Each name was given to Debian 12's `proftpd -t` (1.3.8+dfsg-4+deb12u5) with and without its module; those that
 //! the binary hides from `strings` come from the tables in the source of that version and were tried too.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 /// The modules that are compiled into Debian's binary (`proftpd -l`).
 const STATIC: &[&str] = &[
     "mod_core.c",
@@ -281,25 +284,40 @@ pub(super) fn availability(module: &str) -> Availability {
     }
 }
 
+/// Every directive in lower case, with the modules that have it; an empty name stands for those of [`STATIC`].
+fn owners() -> &'static HashMap<String, Vec<&'static str>> {
+    static OWNERS: OnceLock<HashMap<String, Vec<&'static str>>> = OnceLock::new();
+    OWNERS.get_or_init(|| {
+        let mut owners: HashMap<String, Vec<&'static str>> = HashMap::new();
+        for (module, list) in [("", STATIC_DIRECTIVES)]
+            .iter()
+            .chain(LOADABLE)
+            .chain(ABSENT)
+        {
+            for name in list.split_ascii_whitespace() {
+                owners
+                    .entry(name.to_ascii_lowercase())
+                    .or_default()
+                    .push(module);
+            }
+        }
+        owners
+    })
+}
+
 /// What is known about a directive; names are case-insensitive [RUN].
 pub(super) fn directive(name: &str, loaded: impl Fn(&str) -> bool) -> Directive {
-    let lists = |list: &str| {
-        list.split_ascii_whitespace()
-            .any(|known| known.eq_ignore_ascii_case(name))
-    };
-    if lists(STATIC_DIRECTIVES) {
-        return Directive::Known;
-    }
-    let mut owner = None;
-    for (module, list) in LOADABLE.iter().chain(ABSENT) {
-        if lists(list) {
-            if loaded(module) {
-                return Directive::Known;
-            }
-            owner.get_or_insert(*module);
+    match owners().get(&name.to_ascii_lowercase()).map(Vec::as_slice) {
+        None | Some([]) => Directive::Unknown,
+        Some(modules)
+            if modules
+                .iter()
+                .any(|module| module.is_empty() || loaded(module)) =>
+        {
+            Directive::Known
         }
+        Some([first, ..]) => Directive::OfModule(first),
     }
-    owner.map_or(Directive::Unknown, Directive::OfModule)
 }
 
 /// The name nearest to an unknown one, when it is near: for the help line.

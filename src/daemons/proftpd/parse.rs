@@ -86,7 +86,7 @@ impl Context {
             Self::Directory => "<Directory>",
             Self::Limit(_) => "<Limit>",
             Self::Class => "<Class>",
-            Self::Conditional(_) => "server config",
+            Self::Conditional(_) => ROOT,
         }
     }
 }
@@ -97,6 +97,11 @@ pub(super) enum Stop {
     Fatal(ConfigError),
     Error(ConfigError),
 }
+
+/// The main server's lines.
+pub(super) const ROOT: &str = "server config";
+/// Where what belongs to a server may stand.
+pub(super) const SERVERS: &[&str] = &[ROOT, "<VirtualHost>", "<Global>"];
 
 pub(super) type Step = Result<(), Stop>;
 
@@ -230,7 +235,7 @@ impl<'a> Parser<'a> {
         let location = self.location();
         let error = ConfigError::new(
             kind,
-            &self.host.disk.shown(&location.path),
+            &location.path,
             format!(
                 "fatal: {message} on line {} of '{}'",
                 location.line.unwrap_or_default(),
@@ -258,8 +263,11 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn find(&mut self, code: &'static str, message: String, hint: Option<String>) {
-        let mut finding = Finding::new(code, message).at(self.location());
-        finding.hint = hint;
+        let finding = Finding::new(code, message).at(self.location());
+        let finding = match hint {
+            Some(hint) => finding.with_hint(hint),
+            None => finding,
+        };
         self.parsed.findings.push(finding);
     }
 
@@ -371,28 +379,27 @@ impl<'a> Parser<'a> {
         &mut self.parsed.servers[last].settings
     }
 
-    /// The context that forbids a directive which only servers and `<Global>` take.
-    pub(super) fn forbidding_context(&self) -> Option<&'static str> {
-        let innermost = self
-            .contexts
-            .iter()
-            .rev()
-            .find(|context| !matches!(context, Context::Conditional(_) | Context::Class));
-        innermost
-            .filter(|context| **context != Context::Global)
-            .map(Context::name)
+    /// The innermost context, as the daemon names it ([SRC] `get_context_name`); `mod_ifsession`'s are no contexts.
+    pub(super) fn place(&self) -> &'static str {
+        let mut contexts = self.contexts.iter().rev();
+        match contexts.find(|context| !matches!(context, Context::Conditional(_))) {
+            Some(context) => context.name(),
+            None if self.in_virtual_host => "<VirtualHost>",
+            None => ROOT,
+        }
     }
 
-    /// Refuses what only servers and `<Global>` take, elsewhere.
-    pub(super) fn check_context(&self, name: &str) -> Step {
-        match self.forbidding_context() {
-            Some(context) => self.refuse(
-                &format!("{name}: directive not allowed in {context} context"),
-                name.as_bytes(),
-                "move the line out of the section, to the server or into <Global>",
-            ),
-            None => Ok(()),
+    /// Refuses a directive outside the contexts that it is allowed in ([SRC] `CHECK_CONF`).
+    pub(super) fn allow(&self, name: &str, places: &[&str]) -> Step {
+        let place = self.place();
+        if places.contains(&place) {
+            return Ok(());
         }
+        self.refuse(
+            &format!("{name}: directive not allowed in {place} context"),
+            name.as_bytes(),
+            format!("{name} is allowed in: {}", places.join(", ")),
+        )
     }
 
     /// [RUN] A section left open at the end of everything is fatal.
@@ -412,11 +419,7 @@ impl<'a> Parser<'a> {
                 "fatal: error processing configuration file '{}': unclosed configuration section",
                 path.display()
             );
-            let error = ConfigError::new(
-                ConfigErrorKind::Refused,
-                &self.host.disk.shown(path),
-                message,
-            );
+            let error = ConfigError::new(ConfigErrorKind::Refused, path, message);
             self.parsed.refuses = Some(error.with_help(format!("close the {open} section")));
         }
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::lines::SKIP_BUFFER;
 use super::modules::{self, Availability};
-use super::parse::{Context, Parser, Server, Settings, Step, Stop};
+use super::parse::{Context, Parser, ROOT, SERVERS, Server, Settings, Step, Stop};
 use crate::daemons::{ConfigErrorKind, text};
 
 impl Parser<'_> {
@@ -27,7 +27,7 @@ impl Parser<'_> {
                 "<Global> takes no parameters",
             ),
             "<global>" => {
-                self.check_context(name)?;
+                self.allow(name, &[ROOT, "<VirtualHost>"])?;
                 self.parsed.globals.push(Settings::default());
                 self.contexts.push(Context::Global);
                 Ok(())
@@ -54,13 +54,29 @@ impl Parser<'_> {
     }
 
     fn open(&mut self, context: Context, name: &str, arguments: &[Vec<u8>]) -> Step {
+        let (problem, places): (_, &[&str]) = match context {
+            Context::Limit(_) => (
+                "directive requires one or more commands",
+                &[
+                    ROOT,
+                    "<VirtualHost>",
+                    "<Directory>",
+                    "<Anonymous>",
+                    "<Global>",
+                ],
+            ),
+            Context::Directory => (
+                "missing parameters",
+                &[ROOT, "<VirtualHost>", "<Anonymous>", "<Global>"],
+            ),
+            Context::Class => ("missing parameters", &[ROOT, "<Global>"]),
+            _ => ("missing parameters", SERVERS),
+        };
         if arguments.is_empty() {
-            return self.refuse(
-                &format!("{name}: missing parameters"),
-                name.as_bytes(),
-                "say what the section is for",
-            );
+            let message = format!("{name}: {problem}");
+            return self.refuse(&message, name.as_bytes(), "say what the section is for");
         }
+        self.allow(name, places)?;
         self.contexts.push(context);
         Ok(())
     }
@@ -75,11 +91,7 @@ impl Parser<'_> {
             self.contexts.pop();
             return Ok(());
         }
-        let context = match self.contexts.last() {
-            Some(context) => context.name(),
-            None if self.in_virtual_host => "<VirtualHost>",
-            None => "server config",
-        };
+        let context = self.place();
         self.refuse(
             &format!("{name}: directive not allowed in {context} context"),
             name.as_bytes(),
@@ -95,14 +107,7 @@ impl Parser<'_> {
                 "name an address",
             );
         }
-        if self.in_virtual_host || !self.contexts.is_empty() {
-            let context = self.contexts.last().map_or("<VirtualHost>", Context::name);
-            return self.refuse(
-                &format!("<VirtualHost>: directive not allowed in {context} context"),
-                b"<VirtualHost",
-                "close the section before it",
-            );
-        }
+        self.allow("<VirtualHost>", &[ROOT])?;
         let addresses: Vec<String> = arguments.iter().map(|word| text::clean(word)).collect();
         for address in &addresses {
             if address.parse::<IpAddr>().is_err() {
@@ -195,17 +200,20 @@ impl Parser<'_> {
         }
         let opening = lowered.trim_end_matches('>').as_bytes();
         let closing = lowered.replacen('<', "</", 1);
-        let error = self.fatal(ConfigErrorKind::Refused, &format!("{name}: unclosed {name} context")).with_help(format!(
+        let unclosed = format!("{name}: unclosed {name} context");
+        let opened = self.fatal(ConfigErrorKind::Refused, &unclosed).with_help(format!(
             "a section that is skipped ends only at a line that is exactly {}: no blank, no comment behind it",
             name.replacen('<', "</", 1)
         ));
         let mut depth = 1_u32;
         while depth > 0 {
             let Some(line) = self.next_line(SKIP_BUFFER) else {
+                // The daemon names the line where it gave up; the error shows the one that opens the section.
+                let given_up = self.fatal(ConfigErrorKind::Refused, &unclosed);
                 return if self.lenient {
                     Ok(())
                 } else {
-                    Err(Stop::Fatal(error))
+                    Err(Stop::Fatal(opened.in_the_words_of(&given_up)))
                 };
             };
             if line

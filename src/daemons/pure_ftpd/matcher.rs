@@ -288,8 +288,11 @@ impl Matcher<'_> {
         let Some(start) = self.start.take() else {
             return Err(Failure::Mismatch(0));
         };
+        let rest = self.line.get(start..).unwrap_or_default();
+        let from = start + rest.len() - text::trim_start(rest).len();
+        // In C the length wraps when the blanks reach beyond the end, and something is captured.
         let captured = text::trim(self.line.get(start..self.at_line).unwrap_or_default());
-        if captured.is_empty() {
+        if captured.is_empty() && from <= self.at_line {
             return Err(Failure::Mismatch(0));
         }
         self.captures.push(captured);

@@ -137,7 +137,7 @@ impl Simpleconf {
                     location,
                 }),
                 Ok(_) => {}
-                Err(problem) => self.refuse(host, problem, &location, line, from),
+                Err(problem) => self.refuse(problem, &location, line, from),
             }
         }
         Ok(())
@@ -154,11 +154,7 @@ impl Simpleconf {
         let path = Path::new("/").join(String::from_utf8_lossy(value).as_ref());
         if depth + 1 >= DEEPEST_INCLUDE {
             let message = format!("[{}]: too many levels of recursion", path.display());
-            let error = ConfigError::new(
-                ConfigErrorKind::Refused,
-                &host.disk.shown(&location.path),
-                message,
-            );
+            let error = ConfigError::new(ConfigErrorKind::Refused, &location.path, message);
             let error = error.at_line(location.line.unwrap_or(1), value);
             self.refuses
                 .get_or_insert(error.with_help("a file includes itself: remove the Include line"));
@@ -193,7 +189,6 @@ impl Simpleconf {
 
     fn refuse(
         &mut self,
-        host: &Host,
         problem: Problem,
         location: &Location,
         line: &[u8],
@@ -248,8 +243,7 @@ impl Simpleconf {
             ConfigErrorKind::Refused
         };
         let help = help_for(name, elsewhere);
-        let error =
-            ConfigError::new(kind, &host.disk.shown(&location.path), message).at_line(number, line);
+        let error = ConfigError::new(kind, &location.path, message).at_line(number, line);
         let error = if column > 1 {
             error.at_column(u32::try_from(column).unwrap_or(1))
         } else {

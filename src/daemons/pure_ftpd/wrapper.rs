@@ -164,7 +164,7 @@ impl Wrapped {
                 }
                 None => "remove the file, or rename it so that a dot is in its name".to_owned(),
             };
-            self.die(host, path, None, "No corresponding directive", help);
+            self.die(path, None, "No corresponding directive", help);
             return;
         };
         for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
@@ -191,7 +191,6 @@ impl Wrapped {
                         );
                     }
                     self.die(
-                        host,
                         path,
                         Some((number, line)),
                         &message,
@@ -215,19 +214,12 @@ impl Wrapped {
         }
     }
 
-    fn die(
-        &mut self,
-        host: &Host,
-        path: &Path,
-        line: Option<(u32, &[u8])>,
-        message: &str,
-        help: String,
-    ) {
+    fn die(&mut self, path: &Path, line: Option<(u32, &[u8])>, message: &str, help: String) {
         let message = format!(
             "/usr/sbin/pure-ftpd-wrapper: Invalid configuration file {}: {message}",
             path.display()
         );
-        let error = ConfigError::new(ConfigErrorKind::Refused, &host.disk.shown(path), message);
+        let error = ConfigError::new(ConfigErrorKind::Refused, path, message);
         let error = match line {
             Some((number, text)) => error.at_line(number, text),
             None => error,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use firewall::model::ports::PortRange;
 
-use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
+use crate::daemons::{ConfigError, ConfigErrorKind, text};
 use crate::findings::Location;
 
 use super::FOLDER;
@@ -60,18 +60,18 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Reads a file's text as `vsf_parseconf_load_file` does.
-    pub(super) fn load(&mut self, host: &Host, path: &Path, bytes: &[u8]) {
+    pub(super) fn load(&mut self, path: &Path, bytes: &[u8]) {
         let read = &bytes[..bytes.len().min(READ_LIMIT)];
         for (number, line) in (1..).zip(read.split(|&byte| byte == b'\n')) {
             let blank = line.iter().all(|&byte| text::is_space(byte));
             if !blank && line.first() != Some(&b'#') {
-                self.line(host, line, &Location::line(path, number));
+                self.line(line, &Location::line(path, number));
             }
         }
     }
 
     /// `key=value` ([RUN]; messages as the daemon writes them).
-    pub(super) fn line(&mut self, host: &Host, full: &[u8], location: &Location) {
+    pub(super) fn line(&mut self, full: &[u8], location: &Location) {
         let line = text::c_string(text::trim_start(full));
         let (key, value) = match line.iter().position(|&byte| byte == b'=') {
             Some(at) => (&line[..at], Some(&line[at + 1..])),
@@ -84,21 +84,20 @@ impl Settings {
         };
         // Red Hat's build has more variables, and lives in its own folder.
         let foreign = listed(ELSEWHERE) && location.path.starts_with(FOLDER);
+        let oops = |what: &str| format!("500 OOPS: {what}: {name}");
+        // Texts are looked for first, then a value is asked for, then the other tables [SRC].
         let problem = match value {
-            _ if foreign => None,
-            _ if !listed(BOOLEANS) && !listed(NUMBERS) && !listed(TEXTS) => Some((
-                format!("500 OOPS: unrecognised variable in config file: {name}"),
-                listed(ELSEWHERE),
-            )),
-            None | Some([]) if !listed(TEXTS) => Some((
-                format!("500 OOPS: missing value in config file for: {name}"),
-                false,
-            )),
-            Some(value) if listed(BOOLEANS) && truth(value).is_none() => Some((
-                format!("500 OOPS: bad bool value in config file for: {name}"),
-                false,
-            )),
-            _ => None,
+            _ if foreign || listed(TEXTS) => None,
+            None | Some([]) => Some((oops("missing value in config file for"), false)),
+            Some(value) if listed(BOOLEANS) => {
+                let bad = (oops("bad bool value in config file for"), false);
+                truth(value).is_none().then_some(bad)
+            }
+            Some(_) if listed(NUMBERS) => None,
+            Some(_) => {
+                let unknown = oops("unrecognised variable in config file");
+                Some((unknown, listed(ELSEWHERE)))
+            }
         };
         if let Some((message, elsewhere)) = problem {
             if self.refuses.is_none() {
@@ -107,7 +106,7 @@ impl Settings {
                 } else {
                     ConfigErrorKind::Refused
                 };
-                let error = ConfigError::new(kind, &host.disk.shown(&location.path), message);
+                let error = ConfigError::new(kind, &location.path, message);
                 let error = error
                     .at_line(location.line.unwrap_or(1), full)
                     .with_help(help_for(key, value));

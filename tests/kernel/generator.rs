@@ -274,11 +274,7 @@ impl Generator {
             34..56 => "drop".to_owned(),
             56..66 => self.reject(),
             66..76 => "return".to_owned(),
-            76..78 => "continue".to_owned(),
-            78..79 => self
-                .random
-                .pick(&["queue num 7 bypass", "queue num 7"])
-                .to_owned(),
+            76..79 => "continue".to_owned(),
             79..92 => self.verdict_map(),
             _ => String::new(),
         }

@@ -1,10 +1,13 @@
 # The same commands on a laptop and in CI. `make demo` and `make test` install what is missing, and say so.
 
-.PHONY: build release demo test bench tools-build tools-demo tools-test
+.PHONY: build release demo test update bench tools-build tools-demo tools-test
 
-# The tests make network namespaces: an ordinary user may do so as root of a user namespace.
+# The tests make network namespaces: an ordinary user may do so as root of a user namespace, where the kernel lets him.
+UNSHARE = unshare --user --map-root-user --net
 ifneq ($(shell id -u),0)
-RUNNER = --config 'target."cfg(all())".runner = ["unshare", "--user", "--map-root-user", "--net"]'
+ifeq ($(shell $(UNSHARE) echo allowed 2>/dev/null),allowed)
+RUNNER = --config 'target."cfg(all())".runner = "$(UNSHARE)"'
+endif
 endif
 
 build: tools-build
@@ -14,14 +17,19 @@ release: tools-build
 	cargo build --locked --release
 
 # The whole story in a throw-away namespace; as an ordinary user or as root, the host is not touched.
-demo: tools-demo build
-	target/debug/pasvsync demo
+demo: tools-demo
+	cargo run --locked --quiet -- demo
 
 test: tools-test
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo test --locked --workspace $(RUNNER)
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+
+# Writes the snapshots anew, and then the README's outputs and tables from them.
+update: tools-test
+	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::snapshots
+	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::readme
 
 # Prints the README's table, measured here and now. Nothing else should run meanwhile.
 bench: tools-demo

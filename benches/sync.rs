@@ -103,10 +103,13 @@ fn main() {
         if !rustix::process::geteuid().is_root() {
             unshare.args(["--user", "--map-root-user"]);
         }
+        // An ordinary user's path lacks the folders that nft and ip are in.
+        let path = std::env::var("PATH").unwrap() + ":/usr/local/sbin:/usr/sbin:/sbin";
         let error = unshare
             .args(["--net", "--mount", "--"])
             .arg(std::env::current_exe().unwrap())
             .env(INSIDE, "1")
+            .env("PATH", path)
             .exec();
         panic!("cannot run unshare: {error}");
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::stub::daemons;
+use crate::daemons;
 
 /// Keeps the firewall in step with the FTP daemons' passive ports.
 ///

@@ -1,12 +1,13 @@
 //! An error as users see it: what went wrong, where, and what to do about it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
+use crate::daemons::{ConfigError, ConfigErrorDetails};
 use crate::findings::Location;
+use crate::printer::place;
 use crate::settings::SettingsError;
-use crate::stub::daemons::ConfigError;
 
 /// An error as users see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,6 +20,9 @@ pub struct Failure {
     /// Where.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
+    /// The lines that it is about, for people.
+    #[serde(skip)]
+    pub excerpt: Option<String>,
 }
 
 impl Failure {
@@ -28,6 +32,7 @@ impl Failure {
             message: message.into(),
             hint: Some(hint.into()),
             location: None,
+            excerpt: None,
         }
     }
 }
@@ -47,6 +52,7 @@ impl From<&anyhow::Error> for Failure {
             message: format!("{error:#}"),
             hint: None,
             location: None,
+            excerpt: None,
         };
         for cause in error.chain() {
             if let Some(known) = cause.downcast_ref::<Self>() {
@@ -55,8 +61,10 @@ impl From<&anyhow::Error> for Failure {
             } else if let Some(error) = cause.downcast_ref::<firewall::Error>() {
                 failure.hint = error.hint().map(ToOwned::to_owned);
             } else if let Some(error) = cause.downcast_ref::<ConfigError>() {
-                failure.hint.clone_from(&error.hint);
+                failure.message.clone_from(&error.message);
+                failure.hint.clone_from(&error.help);
                 failure.location = Some(error.location.clone());
+                failure.excerpt = excerpt(error);
             } else if let Some(error) = cause.downcast_ref::<SettingsError>() {
                 failure.hint.clone_from(&error.hint);
                 failure.location = Some(error.location.clone());
@@ -64,4 +72,21 @@ impl From<&anyhow::Error> for Failure {
         }
         failure
     }
+}
+
+/// The offending line with its number, the offending part underlined, and where the file is included from.
+pub fn excerpt(error: &ConfigErrorDetails) -> Option<String> {
+    let mut text = String::new();
+    if let (Some(line), Some(number)) = (&error.text, error.location.line) {
+        let gutter = " ".repeat(number.to_string().len());
+        let before = error.location.column.unwrap_or(1).saturating_sub(1);
+        let indent = " ".repeat(usize::try_from(before).unwrap_or_default());
+        let marks = "^".repeat(usize::try_from(error.width).unwrap_or_default());
+        let _ = writeln!(text, "{number} | {line}");
+        let _ = writeln!(text, "{gutter} | {indent}{marks}");
+    }
+    if let Some(from) = &error.included_from {
+        let _ = writeln!(text, "included from {}", place(from));
+    }
+    (!text.is_empty()).then_some(text)
 }

@@ -1,8 +1,11 @@
 //! What pasvsync found out that its user should know: a stable code, a severity, a message and a hint.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
+
+use crate::daemons::clean;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -27,6 +30,40 @@ pub struct Location {
     /// The column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
+}
+
+impl Location {
+    /// A whole file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            line: None,
+            column: None,
+        }
+    }
+
+    /// A line of a file.
+    pub fn line(path: impl Into<PathBuf>, line: u32) -> Self {
+        Self {
+            path: path.into(),
+            line: Some(line),
+            column: None,
+        }
+    }
+}
+
+/// `path`, `path:line` or `path:line:column`, as compilers print them.
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&clean(self.path.as_os_str().as_encoded_bytes()))?;
+        if let Some(line) = self.line {
+            write!(formatter, ":{line}")?;
+        }
+        if let Some(column) = self.column {
+            write!(formatter, ":{column}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Something that the user should know.
@@ -56,12 +93,167 @@ pub const CODES: &[(&str, Severity, &str)] = &[
     (
         "no-range",
         Severity::Warning,
-        "the daemon's configuration sets no passive range",
+        "the daemon's configuration sets no passive range: any of its default ports may be used, nothing is opened",
     ),
     (
         "daemon-refuses",
         Severity::Error,
-        "the daemon itself would not start with this configuration",
+        "the daemon itself would not start with this configuration; its own words are in the message",
+    ),
+    (
+        "range-reversed",
+        Severity::Error,
+        "the first port of the range is above the last",
+    ),
+    (
+        "range-below-1024",
+        Severity::Error,
+        "the range has ports below 1024, which the daemon refuses or lifts",
+    ),
+    (
+        "range-above-65535",
+        Severity::Error,
+        "the range has ports above 65535, which do not exist",
+    ),
+    (
+        "range-malformed",
+        Severity::Error,
+        "the passive range is not two numbers as this daemon writes them",
+    ),
+    (
+        "quoted-value",
+        Severity::Error,
+        "the value stands in quotes, which this daemon takes literally",
+    ),
+    (
+        "single-bound",
+        Severity::Warning,
+        "only one end of the range is set: the daemon fills in the other",
+    ),
+    (
+        "range-repaired",
+        Severity::Warning,
+        "the daemon repairs the range silently: other ports are used than are written",
+    ),
+    (
+        "range-too-small",
+        Severity::Warning,
+        "the range has fewer ports than the clients that the daemon admits",
+    ),
+    (
+        "whole-range",
+        Severity::Warning,
+        "the range is every unprivileged port: opening it closes nothing",
+    ),
+    (
+        "ephemeral-overlap",
+        Severity::Info,
+        "the range overlaps the ports that the kernel hands out for outgoing connections",
+    ),
+    (
+        "daemon-overlap",
+        Severity::Warning,
+        "two daemons use the same passive or control ports",
+    ),
+    (
+        "server-without-range",
+        Severity::Warning,
+        "a virtual host has no PassivePorts of its own and none from <Global>: its ports are not opened",
+    ),
+    (
+        "private-address",
+        Severity::Warning,
+        "the address given to passive clients is private, loopback or reserved for documentation",
+    ),
+    (
+        "several-addresses",
+        Severity::Warning,
+        "more than one address for passive clients is configured: only one counts",
+    ),
+    (
+        "implicit-ftps",
+        Severity::Info,
+        "a control port speaks TLS from the first byte (implicit FTPS)",
+    ),
+    (
+        "upload-script-blocks",
+        Severity::Warning,
+        "the daemon listens only once pure-uploadscript runs",
+    ),
+    (
+        "passive-disabled",
+        Severity::Info,
+        "the daemon takes no passive connections: no passive ports are needed",
+    ),
+    (
+        "ftp-disabled",
+        Severity::Info,
+        "the server's FTP service is switched off",
+    ),
+    (
+        "duplicate-setting",
+        Severity::Info,
+        "a setting stands more than once: only one of them counts",
+    ),
+    (
+        "ignored-configuration",
+        Severity::Info,
+        "a configuration file is there that the daemon does not read",
+    ),
+    (
+        "several-configurations",
+        Severity::Warning,
+        "several configuration files of one daemon are there, and nothing says which one counts",
+    ),
+    (
+        "include-failed",
+        Severity::Warning,
+        "an included file has an error: the daemon starts without the rest of the including file",
+    ),
+    (
+        "include-missing",
+        Severity::Info,
+        "an included file does not exist: the daemon goes on without it",
+    ),
+    (
+        "unknown-directive",
+        Severity::Warning,
+        "a directive is not known to the builds that pasvsync knows: the daemon may refuse to start",
+    ),
+    (
+        "user-directory",
+        Severity::Warning,
+        "a per-user file cannot be used: sessions of that user fail",
+    ),
+    (
+        "unresolved-name",
+        Severity::Info,
+        "a name is resolved by the daemon when it starts; pasvsync does not resolve it",
+    ),
+    (
+        "environment-unknown",
+        Severity::Warning,
+        "a value comes from the daemon's environment, which is not known here",
+    ),
+    (
+        "user-writable",
+        Severity::Warning,
+        "someone besides root can change the configuration, and with it what is opened",
+    ),
+    (
+        "cpanel-generated-differs",
+        Severity::Warning,
+        "the file that cPanel generated, and the daemon runs, differs from cPanel's settings",
+    ),
+    (
+        "cpanel-other-daemon",
+        Severity::Info,
+        "cPanel runs another FTP daemon, or none: this configuration is a leftover",
+    ),
+    (
+        "cpanel-misplaced-key",
+        Severity::Warning,
+        "a key belongs to cPanel's other FTP daemon and is ignored here",
     ),
     (
         "nothing-filters",
@@ -105,7 +297,7 @@ impl Finding {
         Self {
             code,
             severity,
-            message: message.into(),
+            message: clean(message.into().as_bytes()),
             hint: None,
             location: None,
         }
@@ -114,7 +306,7 @@ impl Finding {
     /// The same finding with what to do about it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(clean(hint.into().as_bytes()));
         self
     }
 

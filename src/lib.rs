@@ -11,4 +11,3 @@ pub mod printer;
 pub mod reconcile;
 pub mod report;
 pub mod settings;
-pub mod stub;

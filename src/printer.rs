@@ -10,8 +10,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::cli::{ColorChoice, Global, OutputForm};
 use crate::failure::Failure;
-use crate::findings::{Finding, Location, Severity};
-use crate::report::ErrorReport;
+use crate::findings::{Location, Severity};
+use crate::report::{ErrorReport, Report};
 
 /// Whether to colour, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,10 +131,10 @@ impl Printer {
         }
     }
 
-    /// Prints the findings to standard error: errors always, warnings unless quiet, the rest when `all` or verbose.
-    pub fn findings(&self, findings: &[Finding], all: bool) {
+    /// Prints a report's findings to standard error: errors always, warnings unless quiet, the rest when `all` or verbose.
+    pub fn findings(&self, report: &Report, all: bool) {
         let mut text = String::new();
-        for finding in findings {
+        for finding in &report.findings {
             let shown = match finding.severity {
                 Severity::Error => true,
                 Severity::Warning => !self.quiet,
@@ -151,6 +151,7 @@ impl Printer {
                     (word, tone),
                     finding.location.as_ref(),
                     &finding.message,
+                    report.excerpt(finding).as_deref(),
                     finding.hint.as_deref(),
                 );
             }
@@ -167,6 +168,7 @@ impl Printer {
             ("error", Tone::Bad),
             failure.location.as_ref(),
             &failure.message,
+            failure.excerpt.as_deref(),
             failure.hint.as_deref(),
         );
         complain(&text);
@@ -182,6 +184,7 @@ impl Printer {
         (word, tone): (&str, Tone),
         location: Option<&Location>,
         message: &str,
+        excerpt: Option<&str>,
         hint: Option<&str>,
     ) {
         let style = self.error_style;
@@ -195,6 +198,9 @@ impl Printer {
             style.paint(tone, &word),
             clean(message)
         );
+        for line in excerpt.unwrap_or_default().lines() {
+            let _ = writeln!(text, "  {}", clean(line));
+        }
         if let Some(hint) = hint {
             let _ = writeln!(
                 text,
@@ -208,11 +214,7 @@ impl Printer {
 
 /// `path:line:column`, as far as known.
 pub fn place(location: &Location) -> String {
-    let mut place = clean(&location.path.to_string_lossy()).into_owned();
-    for number in [location.line, location.column].into_iter().flatten() {
-        let _ = write!(place, ":{number}");
-    }
-    place
+    clean(&location.to_string()).into_owned()
 }
 
 /// The text without what could play tricks on a terminal: control characters, and those that reverse the direction.

@@ -6,14 +6,14 @@ mod diff;
 pub mod text;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use firewall::model::ports::{PortRange, PortSet};
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::daemons::ConfigError;
+use crate::failure::{self, Failure};
 use crate::findings::{Finding, Location};
-use crate::passive::Reading;
+use crate::passive::{self, Reading};
 use crate::reconcile::{BackendOutcome, LayerOutcome};
 
 /// The version of the objects below.
@@ -50,6 +50,9 @@ pub struct DaemonReport {
     /// Why the daemon itself would not start with this configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refuses: Option<String>,
+    /// The same with the place, for people.
+    #[serde(skip)]
+    pub refusal: Option<ConfigError>,
     /// The ports that the firewall must let in for this daemon.
     #[serde(skip)]
     pub wanted: PortSet,
@@ -82,6 +85,9 @@ pub struct LayerReport {
     pub reach: Vec<ReachReport>,
     /// The edits, as an admin would type them.
     pub edits: Vec<String>,
+    /// Some ports stay closed whatever is done here; the findings say why.
+    #[serde(skip)]
+    pub refused: bool,
 }
 
 /// The verdict on some wanted ports.
@@ -139,6 +145,8 @@ pub struct FamilyExplanation {
     pub verdict: &'static str,
     /// Which rule or policy of which chain decided.
     pub because: String,
+    /// The rules that treat some clients otherwise, such as bans.
+    pub exceptions: Vec<String>,
     /// What each packet of the connection meets, in order.
     pub steps: Vec<StepReport>,
 }
@@ -183,9 +191,6 @@ impl Report {
         };
         for reading in readings {
             report.findings.extend(reading.findings.iter().cloned());
-            if let Some(refuses) = &reading.refuses {
-                report.findings.push(refusal(reading, refuses));
-            }
         }
         report
     }
@@ -229,6 +234,22 @@ impl Report {
         })
     }
 
+    /// Whether any finding has this code.
+    pub fn finds(&self, code: &str) -> bool {
+        self.findings.iter().any(|finding| finding.code == code)
+    }
+
+    /// The lines of a file that a finding is about, when they help.
+    pub fn excerpt(&self, finding: &Finding) -> Option<String> {
+        let refusals = self
+            .daemons
+            .iter()
+            .filter_map(|daemon| daemon.refusal.as_ref());
+        refusals
+            .filter(|error| Some(&error.location) == finding.location.as_ref())
+            .find_map(|error| failure::excerpt(error))
+    }
+
     /// Whether a daemon would not start with its configuration.
     pub fn refused(&self) -> bool {
         self.daemons.iter().any(|daemon| daemon.refuses.is_some())
@@ -243,23 +264,6 @@ impl Report {
     }
 }
 
-/// A daemon that would not start has no ports to open.
-fn refusal(reading: &Reading, refuses: &str) -> Finding {
-    let finding = Finding::new(
-        "daemon-refuses",
-        format!("{} would not start: {refuses}", reading.daemon),
-    )
-    .with_hint("mend the daemon's configuration and run again; no rule was touched");
-    match reading.files.first() {
-        Some(path) => finding.at(Location {
-            path: path.clone(),
-            line: None,
-            column: None,
-        }),
-        None => finding,
-    }
-}
-
 impl DaemonReport {
     fn new(reading: &Reading, control: bool) -> Self {
         let mut sources: Vec<Location> = reading
@@ -268,7 +272,7 @@ impl DaemonReport {
             .map(|range| range.location.clone())
             .collect();
         if sources.is_empty() {
-            sources.extend(reading.files.iter().cloned().map(whole_file));
+            sources.extend(reading.files.iter().map(Location::file));
         }
         sources.dedup();
         Self {
@@ -280,36 +284,10 @@ impl DaemonReport {
                 .map(|range| Ports::from(range.ports))
                 .collect(),
             control: reading.control.clone(),
-            refuses: reading.refuses.clone(),
-            wanted: wanted(reading, control),
+            refuses: reading.refuses.as_ref().map(|error| error.message.clone()),
+            refusal: reading.refuses.clone(),
+            wanted: passive::wanted(std::slice::from_ref(reading), control),
         }
-    }
-}
-
-/// The ports that the firewall must let in for a daemon.
-pub fn wanted(reading: &Reading, control: bool) -> PortSet {
-    let passive = reading.wanted();
-    if !control || reading.refuses.is_some() {
-        return passive;
-    }
-    passive.union(&control_ports(reading))
-}
-
-/// The ports of a daemon's control connections.
-pub fn control_ports(reading: &Reading) -> PortSet {
-    reading
-        .control
-        .iter()
-        .copied()
-        .map(PortRange::single)
-        .collect()
-}
-
-fn whole_file(path: PathBuf) -> Location {
-    Location {
-        path,
-        line: None,
-        column: None,
     }
 }
 
@@ -339,6 +317,7 @@ impl From<LayerOutcome> for LayerReport {
             in_sync: outcome.in_sync,
             reach: reach.collect(),
             edits: outcome.edits,
+            refused: !outcome.refusals.is_empty(),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::cli::{BackendChoice, Global};
+use crate::daemons;
 use crate::findings::Location;
-use crate::stub::daemons;
 
 /// Where the settings file is, below the root.
 const SETTINGS_FILE: &str = "etc/pasvsync.toml";

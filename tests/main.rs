@@ -7,5 +7,6 @@
 )]
 
 mod cli;
+mod daemons;
 mod kernel;
 mod support;

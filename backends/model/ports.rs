@@ -235,7 +235,7 @@ mod tests {
             "{set}"
         );
         assert_eq!(set.len() as usize, bits.iter().filter(|bit| **bit).count());
-        assert_eq!(set.is_empty(), set.len() == 0);
+        assert_eq!(set.is_empty(), bits.iter().all(|bit| !bit));
         for pair in set.ranges().windows(2) {
             assert!(u32::from(pair[0].last()) + 1 < u32::from(pair[1].first()));
         }

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use super::reach::Family;
+
 /// Everything that decides what becomes of a packet: the tables, and the interfaces it can arrive on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruleset {
@@ -281,6 +283,8 @@ pub enum Verdict {
 pub struct Nat {
     /// What is translated.
     pub kind: NatKind,
+    /// The family it is for; others pass it by. `None` is both.
+    pub family: Option<Family>,
     /// The new address; `None` when it stays, is computed, or (redirect) is the host's own.
     pub address: Option<IpAddr>,
     /// Whether a new address is set at all (possibly a computed one).

@@ -1,11 +1,13 @@
 //! Rules in nft's words, for people. What iptables wrote and nft has no words for is in iptables' words.
 
+mod names;
 mod values;
 
 use std::fmt::{self, Display, Formatter};
 
-pub(crate) use self::values::payload_name;
-use self::values::{Context, operand, part_name};
+pub(crate) use self::names::payload_name;
+use self::names::{Context, part_name};
+use self::values::operand;
 use super::ruleset::{
     Element, ElementKey, Elements, Field, Mark, Operation, Operator, Part, PayloadBase, Rule, Set,
     Statement, Table, Test, Value, Verdict,
@@ -65,12 +67,12 @@ impl Display for RuleText<'_> {
             if is_implied(statement, behind) {
                 continue;
             }
-            if let Some((text, behind)) = interval(statement, behind, &context) {
+            if let Some((text, behind)) = interval(statement, behind, context) {
                 words.push(text);
                 rest = behind;
                 continue;
             }
-            words.push(statement_text(statement, &context, self.table));
+            words.push(statement_text(statement, context, self.table));
         }
         if let Some(comment) = &self.rule.comment {
             words.push(format!("comment \"{}\"", Clean(comment)));
@@ -83,7 +85,7 @@ impl Display for Statement {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let mut context = Context::default();
         context.learn(self);
-        formatter.write_str(&statement_text(self, &context, None))
+        formatter.write_str(&statement_text(self, context, None))
     }
 }
 
@@ -143,7 +145,7 @@ fn is_implied(statement: &Statement, behind: &[Statement]) -> bool {
 fn interval<'a>(
     statement: &Statement,
     behind: &'a [Statement],
-    context: &Context,
+    context: Context,
 ) -> Option<(String, &'a [Statement])> {
     let (value, first) = compared(statement, Operator::GreaterOrEqual)?;
     let (next, behind) = behind.split_first()?;
@@ -173,7 +175,7 @@ fn compared(statement: &Statement, wanted: Operator) -> Option<(&Value, &[u8])> 
 }
 
 /// One statement.
-fn statement_text(statement: &Statement, context: &Context, table: Option<&Table>) -> String {
+fn statement_text(statement: &Statement, context: Context, table: Option<&Table>) -> String {
     match statement {
         Statement::Match { value, test } => match_text(value, test, context),
         Statement::Lookup {
@@ -188,8 +190,8 @@ fn statement_text(statement: &Statement, context: &Context, table: Option<&Table
         Statement::Verdict(verdict) => verdict.to_string(),
         Statement::Condition { text, .. }
         | Statement::Tproxy { text }
+        | Statement::Rewrite { text, .. }
         | Statement::Neutral { text } => Clean(text).to_string(),
-        Statement::Rewrite { text, .. } => Clean(text).to_string(),
         Statement::SetMark { mark, value } => {
             let name = match mark {
                 Mark::Packet => "meta mark",
@@ -207,7 +209,7 @@ fn statement_text(statement: &Statement, context: &Context, table: Option<&Table
 }
 
 /// A test.
-fn match_text(value: &Value, test: &Test, context: &Context) -> String {
+fn match_text(value: &Value, test: &Test, context: Context) -> String {
     if let Some(text) = values::special(value, test, context) {
         return text;
     }
@@ -244,7 +246,7 @@ fn lookup_text(
     value: &Value,
     set: &str,
     negated: bool,
-    context: &Context,
+    context: Context,
     table: Option<&Table>,
 ) -> String {
     let not = if negated { "!= " } else { "" };
@@ -257,7 +259,7 @@ fn lookup_text(
 }
 
 /// A set: its name, or when it has none its elements.
-fn set_text(name: &str, value: &Value, context: &Context, table: Option<&Table>) -> String {
+fn set_text(name: &str, value: &Value, context: Context, table: Option<&Table>) -> String {
     if name.starts_with('{') {
         return Clean(name).to_string();
     }
@@ -274,7 +276,7 @@ fn set_text(name: &str, value: &Value, context: &Context, table: Option<&Table>)
 }
 
 /// The elements of an anonymous set.
-fn elements_text(elements: &[Element], value: &Value, context: &Context) -> String {
+fn elements_text(elements: &[Element], value: &Value, context: Context) -> String {
     let mut words = Vec::new();
     // The kernel keeps most sets as hashes.
     let mut elements: Vec<&Element> = elements.iter().collect();
@@ -300,7 +302,7 @@ fn elements_text(elements: &[Element], value: &Value, context: &Context) -> Stri
 }
 
 /// An interval of a set, in a concatenation field by field.
-fn range_text(value: &Value, first: &[u8], last: &[u8], context: &Context) -> String {
+fn range_text(value: &Value, first: &[u8], last: &[u8], context: Context) -> String {
     let mut words = Vec::new();
     for (part, range) in fields(value, first.len()) {
         let (first, last) = (first.get(range.clone()), last.get(range));
@@ -311,7 +313,7 @@ fn range_text(value: &Value, first: &[u8], last: &[u8], context: &Context) -> St
 }
 
 /// The name of a value.
-fn value_name(value: &Value, context: &Context) -> String {
+fn value_name(value: &Value, context: Context) -> String {
     let names: Vec<String> = value
         .parts
         .iter()
@@ -321,7 +323,7 @@ fn value_name(value: &Value, context: &Context) -> String {
 }
 
 /// Bytes that a value is compared with.
-fn data_text(value: &Value, data: &[u8], context: &Context) -> String {
+fn data_text(value: &Value, data: &[u8], context: Context) -> String {
     let mut words = Vec::new();
     for (part, range) in fields(value, data.len()) {
         words.push(operand(part, data.get(range).unwrap_or_default(), context));

@@ -90,7 +90,11 @@ impl Socket {
         let mut generation = None;
         self.channel.receive(0)?;
         for message in messages(&self.channel.buffer) {
-            message.check()?;
+            // A kernel without nf_tables does not know the subsystem.
+            message.failure().map_err(|failure| match failure.number {
+                EINVAL | EOPNOTSUPP => unsupported(failure.system()),
+                _ => failure.plain(),
+            })?;
             generation = Attributes::new(message.attributes()).number(GENERATION_ID);
         }
         generation.ok_or_else(|| Error::new(ErrorKind::Protocol, "nf_tables sent no generation id"))
@@ -137,21 +141,28 @@ impl Socket {
     /// the kernel does not accept; `Permission`.
     pub fn send_batch(&mut self, batch: &[u8]) -> Result<()> {
         let first = messages(batch).next().map(|message| message.sequence);
+        let first = first.unwrap_or_default();
         self.channel.send(batch)?;
         // The kernel has worked through the whole batch when the send returns, so every answer is there.
         let mut outcome = Ok(());
-        self.channel.receive(0)?;
-        loop {
+        let mut answered = false;
+        while self.channel.receive_more()? {
             for message in messages(&self.channel.buffer) {
+                answered = true;
                 if let Err(failure) = message.failure() {
-                    let index = message.sequence.wrapping_sub(first.unwrap_or_default());
+                    let index = message.sequence.wrapping_sub(first);
                     outcome = outcome.and(Err(failure.in_batch(index)));
                 }
             }
-            if !self.channel.receive_more()? {
-                return outcome;
-            }
         }
+        // Between the messages that begin and end a batch each asks for an answer.
+        if !answered && messages(batch).count() > 2 {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "nf_tables did not answer to a batch",
+            ));
+        }
+        outcome
     }
 }
 
@@ -343,13 +354,13 @@ impl<'a> Message<'a> {
 fn messages(buffer: &[u8]) -> impl Iterator<Item = Message<'_>> {
     let mut rest = buffer;
     std::iter::from_fn(move || {
-        let header: &[u8; MESSAGE_HEADER] = rest.first_chunk()?;
-        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *header;
-        let length = u32::from_ne_bytes([a, b, c, d]) as usize;
+        // struct nlmsghdr: length, type, flags, sequence number, port.
+        let length = u32::from_ne_bytes(*rest.first_chunk()?) as usize;
+        let short = |offset: usize| Some(u16::from_ne_bytes(*rest.get(offset..)?.first_chunk()?));
         let message = Message {
-            kind: u16::from_ne_bytes([e, f]),
-            flags: u16::from_ne_bytes([g, h]),
-            sequence: u32::from_ne_bytes([i, j, k, l]),
+            kind: short(4)?,
+            flags: short(6)?,
+            sequence: u32::from_ne_bytes(*rest.get(8..)?.first_chunk()?),
             body: rest.get(MESSAGE_HEADER..length)?,
         };
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -364,40 +375,52 @@ struct Failure {
 }
 
 impl Failure {
+    /// The system's own error.
+    fn system(&self) -> io::Error {
+        io::Error::from_raw_os_error(self.number)
+    }
+
     /// The error of a reading request.
     fn plain(&self) -> Error {
-        let source = io::Error::from_raw_os_error(self.number);
         match self.number {
-            EPERM | EACCES => permission(source),
-            EINVAL | EOPNOTSUPP | EPROTONOSUPPORT => unsupported(source),
+            EPERM | EACCES => permission(self.system()),
             EINTR | EAGAIN | ERESTART => changed(),
-            _ => Error::new(ErrorKind::Refused, format!("nf_tables: {}", self.text()))
-                .with_source(source),
+            _ => Error::new(
+                ErrorKind::Refused,
+                format!("the kernel refuses to list the firewall: {}", self.text()),
+            )
+            .with_source(self.system()),
         }
     }
 
     /// The error of a message in a batch; number 0 is the batch's beginning.
     fn in_batch(&self, index: u32) -> Error {
-        let source = io::Error::from_raw_os_error(self.number);
+        let text = self.text();
         match (self.number, index) {
             (ERESTART, _) => {
                 Error::new(ErrorKind::Changed, "the ruleset changed since it was read")
             }
-            (EPERM | EACCES, 0) => permission(source),
-            _ => {
-                let text = self.text();
-                let message = format!("nf_tables refuses message {index} of the batch: {text}");
-                Error::new(ErrorKind::Refused, message).with_source(source)
-            }
+            (EPERM | EACCES, 0) => permission(self.system()),
+            // The kernel lets nobody but the owner touch a table with the flag `owner` (`nft_table_lookup`).
+            (EPERM, index) => Error::new(
+                ErrorKind::NotOurs,
+                format!("nf_tables refuses message {index} of the batch: {text}"),
+            )
+            .with_hint("a running program owns the table (flag owner); use that program")
+            .with_source(self.system()),
+            (_, index) => Error::new(
+                ErrorKind::Refused,
+                format!("nf_tables refuses message {index} of the batch: {text}"),
+            )
+            .with_source(self.system()),
         }
     }
 
     /// The system's words, and the kernel's if there are any.
     fn text(&self) -> String {
-        let system = io::Error::from_raw_os_error(self.number);
         match &self.words {
-            Some(words) => format!("{system}: {words}"),
-            None => system.to_string(),
+            Some(words) => format!("{}: {words}", self.system()),
+            None => self.system().to_string(),
         }
     }
 }
@@ -420,7 +443,7 @@ fn system_error(source: io::Error, call: &str) -> Error {
 fn permission(source: io::Error) -> Error {
     Error::new(
         ErrorKind::Permission,
-        "not permitted to read the firewall (nf_tables)",
+        "not permitted to use the firewall (nf_tables)",
     )
     .with_hint("run as root, or with CAP_NET_ADMIN in the network namespace")
     .with_source(source)

@@ -28,7 +28,7 @@ pub(super) fn spot(ruleset: &Ruleset, spot: &Spot) -> String {
     let place = match spot.rule {
         None => policy(table, spot),
         Some(index) => match chain.and_then(|chain| chain.rules().get(index)) {
-            Some(rule) => format!("rule `{rule}` (handle {})", rule.handle),
+            Some(rule) => format!("rule `{}` (handle {})", rule.text(table), rule.handle),
             None => "a rule".to_owned(),
         },
     };

@@ -79,6 +79,8 @@ pub(super) struct Outcome {
     pub(super) maybe_accepted: Vec<Doubt>,
     /// May be stopped although accepted in the end.
     pub(super) maybe_blocked: Vec<Doubt>,
+    /// Whose destination has been settled: no other nat chain of the hook sees them.
+    pub(super) translated: PortSet,
     /// Bans that this connection passes by.
     pub(super) bans: Vec<Spot>,
 }
@@ -310,6 +312,10 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     self.verdict_map(&truth, value, map, &mut here);
                     break;
                 }
+                Statement::Nat(nat)
+                    if nat
+                        .family
+                        .is_some_and(|family| family != self.packet.family) => {}
                 Statement::Nat(nat) => {
                     self.nat(&truth, nat, &mut here);
                     break;
@@ -620,6 +626,17 @@ impl<'a, 'p> Tracer<'a, 'p> {
                 if here { moves(nat) } else { Truth::always() }
             }
         };
+        if nat.kind != NatKind::Source {
+            let split = here.split(truth);
+            self.outcome.translated = self.outcome.translated.union(&split.sure);
+            if !split.maybe.is_empty() {
+                let maybe = Truth {
+                    must: Ports::None,
+                    ..truth.clone()
+                };
+                self.doubt(&maybe, here, false);
+            }
+        }
         self.stop(&truth.and(&elsewhere), here, Some(Intent::Translated));
         self.accept(truth, here);
     }

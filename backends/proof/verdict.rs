@@ -255,6 +255,8 @@ impl<'a> Way<'a> {
         let mut situations = vec![(PortSet::all(), Situation::START)];
         for phase in Phase::ALL {
             for hook in phase.hooks() {
+                // The first rule that translates settles it; further nat chains are not asked (`nf_nat_inet_fn`).
+                let mut translated = PortSet::EMPTY;
                 for (table_index, table, chain, base) in self.base_chains(*hook) {
                     if alive.is_empty() || base.kind == ChainKind::Nat && phase != Phase::Opening {
                         continue;
@@ -281,7 +283,13 @@ impl<'a> Way<'a> {
                         &mut situations,
                         recorder,
                     );
-                    let outcome = tracer.run(&alive, base.policy);
+                    let outcome = if base.kind == ChainKind::Nat {
+                        let outcome = tracer.run(&alive.difference(&translated), base.policy);
+                        translated = translated.union(&outcome.translated);
+                        outcome
+                    } else {
+                        tracer.run(&alive, base.policy)
+                    };
                     self.by_interface |= packet.consulted_interface.get();
                     self.by_address |= packet.consulted_address.get();
                     self.settle(&mut alive, outcome, phase, *hook);

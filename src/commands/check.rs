@@ -12,7 +12,7 @@ use crate::settings::Settings;
 /// When the daemons or the firewall cannot be read.
 pub fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let report = super::survey(settings, Mode::Check)?;
-    printer.findings(&report.findings, false);
+    printer.findings(&report, false);
     if printer.json() {
         printer.object(&report)?;
     } else {

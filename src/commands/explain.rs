@@ -1,6 +1,7 @@
 //! `pasvsync explain PORT`: who wants it, and what decides about it.
 
 use firewall::backend::{Backend as _, Layer, Scope};
+use firewall::model::ports::PortRange;
 use firewall::model::reach::{Family, Reach};
 use firewall::proof;
 
@@ -8,9 +9,7 @@ use crate::exit::ExitStatus;
 use crate::findings::Location;
 use crate::passive::Reading;
 use crate::printer::Printer;
-use crate::report::{
-    Explanation, FamilyExplanation, Report, SCHEMA, StepReport, WantedBy, control_ports, text,
-};
+use crate::report::{Explanation, FamilyExplanation, Report, SCHEMA, StepReport, WantedBy, text};
 use crate::settings::Settings;
 
 /// Runs the command. It succeeds whatever it finds.
@@ -33,13 +32,16 @@ pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<
             || (Reach::Unknown, "the walk came to no verdict".to_owned()),
             |entry| (entry.reach, entry.because),
         );
+        let ports = PortRange::single(port).into();
         FamilyExplanation {
             family: family.as_str(),
             verdict: reach.as_str(),
             because,
+            exceptions: proof::trace(&ruleset, family, &ports).exceptions,
             steps: steps.collect(),
         }
     });
+    let report = Report::new(&discovery.readings, discovery.findings, false);
     let explanation = Explanation {
         schema: SCHEMA,
         port,
@@ -49,9 +51,9 @@ pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<
             .flat_map(|reading| wanted_by(reading, port))
             .collect(),
         families: families.into(),
-        findings: Report::new(&discovery.readings, discovery.findings, false).findings,
+        findings: report.findings.clone(),
     };
-    printer.findings(&explanation.findings, false);
+    printer.findings(&report, false);
     if printer.json() {
         printer.object(&explanation)?;
     } else {
@@ -80,17 +82,13 @@ fn wanted_by(reading: &Reading, port: u16) -> Vec<WantedBy> {
             }
         }
     }
-    if control_ports(reading).contains(port) {
+    if reading.wanted_control().contains(port) {
         wanted.extend(reading.files.first().map(|path| WantedBy {
             daemon: reading.daemon,
             role: "control",
             first: port,
             last: port,
-            location: Location {
-                path: path.clone(),
-                line: None,
-                column: None,
-            },
+            location: Location::file(path),
         }));
     }
     wanted

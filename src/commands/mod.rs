@@ -14,12 +14,12 @@ use firewall::model::reach::Family;
 use firewall::nftables::Nftables;
 
 use crate::cli::{BackendChoice, Command};
+use crate::daemons::{self, Discovery, Request};
 use crate::exit::ExitStatus;
 use crate::printer::Printer;
 use crate::reconcile::{self, BackendOutcome, Mode};
 use crate::report::Report;
 use crate::settings::Settings;
-use crate::stub::daemons::{self, Discovery, Request};
 
 /// Runs a command.
 ///
@@ -46,6 +46,9 @@ fn discover(settings: &Settings) -> anyhow::Result<Discovery> {
         root: settings.root.clone(),
         overrides: settings.daemon_config.clone(),
         only: settings.daemon.clone(),
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
     })?)
 }
 

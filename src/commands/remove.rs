@@ -15,7 +15,7 @@ use crate::settings::Settings;
 pub fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let mut report = Report::new(&[], Vec::new(), false);
     report.add(super::reconcile(settings, PortSet::EMPTY, Mode::Remove)?);
-    printer.findings(&report.findings, false);
+    printer.findings(&report, false);
     if printer.json() {
         printer.object(&report)?;
     } else {

@@ -1,1 +1,179 @@
 //! The FTP daemons: which are here, and what their configuration says.
+//!
+//! One file per daemon and one line in `DAEMONS`. Parsers take bytes and give values; [`disk::Disk`] alone reads.
+//! In the comments RUN marks what was seen in the running daemon, SRC what was read in its source, DOC what its vendor
+//! documents.
+
+mod advice;
+mod cpanel;
+pub mod disk;
+mod error;
+mod filezilla_server;
+mod host;
+mod proftpd;
+mod pure_ftpd;
+mod pyftpdlib;
+mod sftpgo;
+mod text;
+mod units;
+mod vsftpd;
+
+use std::path::{Path, PathBuf};
+
+pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
+pub use host::Host;
+pub(crate) use text::clean;
+
+use crate::findings::Finding;
+use crate::passive::Reading;
+
+/// An FTP daemon: where its configuration lies and what it makes of it.
+pub trait Daemon: Sync {
+    /// The name, as `--daemon` takes it.
+    fn name(&self) -> &'static str;
+
+    /// Whether finding it means looking through every process: that is left out when another daemon is here and
+    /// nobody asks for this one.
+    fn is_costly(&self) -> bool {
+        false
+    }
+
+    /// What its configuration says, one reading per instance; none when the daemon is not here. `chosen` is the
+    /// configuration that `--daemon-config` names.
+    ///
+    /// # Errors
+    /// When a file cannot be read to its end. A configuration that the daemon would refuse is a reading, not an error.
+    fn read(&self, host: &Host, chosen: Option<&Path>) -> Result<Vec<Reading>, ConfigError>;
+}
+
+/// Every daemon that pasvsync knows.
+const DAEMONS: &[&dyn Daemon] = &[
+    &pure_ftpd::PureFtpd,
+    &proftpd::ProFtpd,
+    &vsftpd::Vsftpd,
+    &sftpgo::SftpGo,
+    &filezilla_server::FileZillaServer,
+    &pyftpdlib::Pyftpdlib,
+];
+
+/// The names that `--daemon` takes.
+pub const NAMES: &[&str] = &[
+    pure_ftpd::NAME,
+    proftpd::NAME,
+    vsftpd::NAME,
+    sftpgo::NAME,
+    filezilla_server::NAME,
+    pyftpdlib::NAME,
+];
+
+/// What to look for, and where.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Read below this folder instead of `/`; then only files are looked at.
+    pub root: Option<PathBuf>,
+    /// Configuration files given by name of daemon (`--daemon-config NAME=PATH`), as the daemon knows them.
+    pub overrides: Vec<(String, PathBuf)>,
+    /// The only daemon to look for (`--daemon`).
+    pub only: Option<String>,
+    /// Environment variables that the daemons are known to have, besides those of their units.
+    pub environment: Vec<(String, String)>,
+}
+
+/// The daemons that are here.
+#[derive(Clone, Debug, Default)]
+pub struct Discovery {
+    /// What each daemon's configuration says.
+    pub readings: Vec<Reading>,
+    /// What concerns no single daemon, or several.
+    pub findings: Vec<Finding>,
+}
+
+/// Finds the daemons and reads their configuration.
+///
+/// # Errors
+/// When a configuration is there and cannot be read to its end: nothing may be opened on half a reading.
+pub fn discover(request: &Request) -> Result<Discovery, ConfigError> {
+    let host = Host::new(request)?;
+    let shown = |path: &Path| host.disk.shown(path);
+    match discover_on(&host, request) {
+        Ok(mut discovery) => {
+            relocate(&mut discovery, &shown);
+            Ok(discovery)
+        }
+        Err(error) => Err(error.relocated(&shown)),
+    }
+}
+
+fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError> {
+    let mut discovery = Discovery::default();
+    for daemon in DAEMONS {
+        if request
+            .only
+            .as_deref()
+            .is_some_and(|only| only != daemon.name())
+        {
+            continue;
+        }
+        if daemon.is_costly() && request.only.is_none() && !discovery.readings.is_empty() {
+            continue;
+        }
+        let mut chosen = request
+            .overrides
+            .iter()
+            .filter(|(name, _)| name == daemon.name())
+            .map(|(_, path)| path.as_path())
+            .peekable();
+        if chosen.peek().is_none() {
+            discovery.readings.extend(read(*daemon, host, None)?);
+        }
+        for path in chosen {
+            discovery.readings.extend(read(*daemon, host, Some(path))?);
+        }
+    }
+    if request.overrides.is_empty() {
+        cpanel::apply(host, request.only.as_deref(), &mut discovery)?;
+    }
+    for reading in &mut discovery.readings {
+        advice::about_one(host, reading);
+    }
+    advice::about_all(request, &mut discovery);
+    Ok(discovery)
+}
+
+/// Puts the root in front of every path: what is named is the file that was read. The daemon's own words stay.
+fn relocate(discovery: &mut Discovery, shown: &dyn Fn(&Path) -> PathBuf) {
+    let finding = |finding: &mut Finding| {
+        if let Some(location) = &mut finding.location {
+            location.path = shown(&location.path);
+        }
+    };
+    discovery.findings.iter_mut().for_each(finding);
+    for reading in &mut discovery.readings {
+        reading.findings.iter_mut().for_each(finding);
+        for path in &mut reading.files {
+            *path = shown(path);
+        }
+        for range in &mut reading.passive {
+            range.location.path = shown(&range.location.path);
+        }
+        for advertised in &mut reading.advertised {
+            advertised.location.path = shown(&advertised.location.path);
+        }
+        reading.refuses = reading.refuses.take().map(|error| error.relocated(shown));
+    }
+}
+
+/// One daemon, with what is wrong with the files it was read from.
+fn read(
+    daemon: &dyn Daemon,
+    host: &Host,
+    chosen: Option<&Path>,
+) -> Result<Vec<Reading>, ConfigError> {
+    host.disk.take_loose();
+    let mut readings = daemon.read(host, chosen)?;
+    let loose = host.disk.take_loose();
+    if let Some(reading) = readings.first_mut() {
+        advice::about_writers(&loose, reading);
+    }
+    Ok(readings)
+}

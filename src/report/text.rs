@@ -91,14 +91,11 @@ fn daemons(report: &Report, style: Style, text: &mut String) {
         let passive = if daemon.refuses.is_some() {
             ("would not start".to_owned(), Some(Tone::Bad))
         } else if daemon.passive.is_empty() {
-            ("no range".to_owned(), Some(Tone::Warning))
+            ("no passive range".to_owned(), Some(Tone::Warning))
         } else {
-            cell(joined(
-                daemon
-                    .passive
-                    .iter()
-                    .filter_map(|ports| PortRange::new(ports.first, ports.last)),
-            ))
+            let ranges = daemon.passive.iter();
+            let ranges = ranges.filter_map(|ports| PortRange::new(ports.first, ports.last));
+            cell(format!("passive {}", joined(ranges)))
         };
         // Of the files read, the first is the daemon's main one: enough to find it by.
         let shown = if daemon.passive.is_empty() {
@@ -108,7 +105,7 @@ fn daemons(report: &Report, style: Style, text: &mut String) {
         };
         table.row(vec![
             (daemon.daemon.to_owned(), Some(Tone::Strong)),
-            cell(format!("passive {}", passive.0)),
+            passive,
             cell(format!("control {}", joined(&daemon.control))),
             cell(joined(daemon.sources.iter().take(shown).map(place))),
         ]);
@@ -186,6 +183,11 @@ fn all_open(report: &Report) -> String {
     let wanted = report.wanted();
     if wanted.is_empty() {
         "no daemon wants a passive port".to_owned()
+    } else if report.finds("nothing-filters") {
+        format!(
+            "{wanted} open over {}, since nothing filters this host",
+            families(report)
+        )
     } else {
         format!("{wanted} open over {}", families(report))
     }
@@ -221,18 +223,22 @@ pub fn check(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
             planned += layer.edits.len();
         }
     }
-    let drift = style.paint(Tone::Bad, "out of sync").into_owned();
-    let _ = match planned {
-        _ if report.backends.is_empty() => {
-            writeln!(text, "{drift}: the firewall was not looked at")
-        }
-        0 => writeln!(text, "{drift}: no safe edit opens these ports"),
-        planned => writeln!(
-            text,
-            "{drift}: {} needed, nothing was changed; run `pasvsync sync`",
-            count(planned, "edit")
-        ),
+    let refused = report.layers().any(|(_, _, layer)| layer.refused);
+    let verdict = if report.backends.is_empty() {
+        "the firewall was not looked at".to_owned()
+    } else if planned == 0 {
+        "no safe edit opens these ports; the errors say why".to_owned()
+    } else if refused {
+        let edits = count(planned, "edit");
+        format!(
+            "{edits} would mend a part, nothing was changed; the errors say what keeps the rest closed"
+        )
+    } else {
+        let edits = count(planned, "edit");
+        format!("{edits} needed, nothing was changed; run `pasvsync sync`")
     };
+    let drift = style.paint(Tone::Bad, "out of sync").into_owned();
+    let _ = writeln!(text, "{drift}: {verdict}");
     text
 }
 
@@ -265,7 +271,10 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
         text.push_str("nothing was touched\n");
     } else {
         let failed = style.paint(Tone::Bad, "not in sync").into_owned();
-        let _ = writeln!(text, "{failed}: some passive ports are still not open");
+        let _ = writeln!(
+            text,
+            "{failed}: some ports are still not open; the errors say why"
+        );
     }
     text
 }
@@ -349,6 +358,12 @@ pub fn explain(explanation: &Explanation, verbose: bool, style: Style) -> String
             verdict(explained.verdict),
             cell(clean(&explained.because)),
         ]);
+        // Whoever is shut out of a closed port is no exception.
+        let exceptions = explained.exceptions.iter();
+        for exception in exceptions.filter(|_| explained.verdict != "closed") {
+            let exception = format!("but some clients are shut out by {}", clean(exception));
+            table.row(vec![cell(""), cell(""), cell(exception)]);
+        }
     }
     table.render("  ", style, &mut text);
     if !verbose {

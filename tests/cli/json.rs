@@ -118,6 +118,8 @@ fn the_schema_is_strict_and_described() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     assert!(jsonschema::meta::is_valid(&schema));
     walk("", &schema);
+    let names = &schema["$defs"]["daemonName"]["enum"];
+    assert_eq!(*names, serde_json::json!(pasvsync::daemons::NAMES));
     let wrong = serde_json::json!({"schema": 1, "error": {"message": "x", "extra": 1}});
     assert!(!validator().is_valid(&wrong));
 }

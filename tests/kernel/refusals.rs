@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::story::{FIRST, Story};
 use crate::support::command::{Running, quiet, run};
-use crate::support::program::PROGRAM;
+use crate::support::program::{FAMILIES, PROGRAM};
 use crate::support::ready;
 use crate::support::world::World;
+
+/// The port that the rulesets with nat take away.
+const TAKEN: u16 = 50_050;
 
 /// `sync` fails, names `word`, and the ruleset is untouched.
 #[track_caller]
@@ -30,7 +33,8 @@ fn replies_that_cannot_leave() {
     refuses(&Story::begin(&world), "output");
 }
 
-/// A port that nat takes away is not opened by any accept; the run says so instead of claiming success.
+/// A port that nat takes away is not opened by any accept: the run says so instead of claiming success, and whatever
+/// it did for the other ports goes away again.
 #[test]
 fn ports_that_nat_takes_away() {
     if !ready(&["nft", "ip"]) {
@@ -42,7 +46,21 @@ fn ports_that_nat_takes_away() {
     ] {
         let world = World::new();
         world.load(ruleset);
-        refuses(&Story::begin(&world), word);
+        let story = Story::begin(&world);
+        world.pasvsync(&["check"]).expect(3);
+        let sync = world.pasvsync(&["sync"]).expect(1);
+        assert!(sync.stdout.contains(word), "{word} is not named: {sync:?}");
+        for family in FAMILIES {
+            assert_ne!(sync.verdict(family, TAKEN), "open", "{sync:?}");
+        }
+        assert_eq!(story.connects(TAKEN), [false, false]);
+        if sync.changed() {
+            assert_eq!(story.connects(FIRST.0), [true, true]);
+            assert_eq!(story.connects(FIRST.1), [true, true]);
+            story.remove_restores();
+        } else {
+            story.assert_untouched();
+        }
     }
 }
 

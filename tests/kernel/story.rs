@@ -34,7 +34,10 @@ impl<'a> Story<'a> {
         let before = world.exact();
         let bans = before.text.contains(BANNED[0]);
         let ports = everything();
-        let reached = world.reached_both([&ports, &ports], |_, _| false);
+        // Twice: an answer that came late once would later look like a port that was opened.
+        let look = || world.reached_both([&ports, &ports], |_, _| false);
+        let (once, again) = (look(), look());
+        let reached = [0, 1].map(|family| &once[family] | &again[family]);
         Self {
             world,
             before,

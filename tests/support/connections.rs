@@ -21,7 +21,7 @@ use super::namespace::Namespace;
 /// The number that the accepting thread knows its stop signal by; no port has it.
 const STOP: u64 = 1 << 16;
 
-/// Listeners on any number of ports, dual stack, that greet every connection with their number.
+/// Listeners on any number of ports, dual stack, that greet every connection with their host and number.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     sockets: Arc<Mutex<BTreeMap<u16, TcpListener>>>,
@@ -31,8 +31,8 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// No listener yet, and the thread that will accept for them.
-    pub(crate) fn new() -> Self {
+    /// No listener yet on this host, and the thread that will accept for them.
+    pub(crate) fn new(host: u8) -> Self {
         allow_many_files();
         let sockets = Arc::new(Mutex::new(BTreeMap::new()));
         let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC).expect("epoll"));
@@ -40,7 +40,7 @@ impl Listeners {
         epoll::add(&*epoll, &stop, EventData::new_u64(STOP), EventFlags::IN).expect("epoll");
         let thread = {
             let (sockets, epoll) = (Arc::clone(&sockets), Arc::clone(&epoll));
-            std::thread::spawn(move || accept(&sockets, &epoll))
+            std::thread::spawn(move || accept(host, &sockets, &epoll))
         };
         Self {
             sockets,
@@ -64,11 +64,6 @@ impl Listeners {
             epoll::add(&*self.epoll, &listener, data, EventFlags::IN).expect("epoll");
             sockets.insert(port, listener);
         }
-    }
-
-    /// Stops listening on `port`, so that something else can.
-    pub(crate) fn remove(&self, port: u16) {
-        self.sockets.lock().expect("the listeners").remove(&port);
     }
 }
 
@@ -97,7 +92,7 @@ fn listen(port: u16) -> TcpListener {
     listener
 }
 
-fn accept(sockets: &Mutex<BTreeMap<u16, TcpListener>>, epoll: &OwnedFd) {
+fn accept(host: u8, sockets: &Mutex<BTreeMap<u16, TcpListener>>, epoll: &OwnedFd) {
     let mut events = Vec::with_capacity(64);
     loop {
         match epoll::wait(epoll, rustix::buffer::spare_capacity(&mut events), None) {
@@ -113,7 +108,7 @@ fn accept(sockets: &Mutex<BTreeMap<u16, TcpListener>>, epoll: &OwnedFd) {
             let port = u16::try_from(number).expect("a port");
             // A failed accept or write is a connection that did not come through: the client will notice.
             if let Some((mut stream, _)) = sockets.get(&port).and_then(|it| it.accept().ok()) {
-                let _ = stream.write_all(&port.to_be_bytes());
+                let _ = stream.write_all(&greeting(host, port));
             }
         }
     }
@@ -126,6 +121,8 @@ pub(crate) struct Target {
     pub(crate) from: IpAddr,
     /// The server's address.
     pub(crate) to: IpAddr,
+    /// The host that must answer.
+    pub(crate) host: u8,
     /// The port.
     pub(crate) port: u16,
 }
@@ -156,7 +153,7 @@ pub(crate) fn probe(targets: &[Target], source: u16, limit: Duration) -> Vec<boo
         }
         for index in ready(&attempts, &waiting, left) {
             let attempt = std::mem::replace(&mut attempts[index], Attempt::Done(false));
-            attempts[index] = advance(attempt, targets[index].port);
+            attempts[index] = advance(attempt, &targets[index]);
         }
     }
     attempts
@@ -208,17 +205,23 @@ fn ready(attempts: &[Attempt], waiting: &[usize], left: Duration) -> Vec<usize> 
         .collect()
 }
 
-/// One step further. A greeting with another number comes from where nat has sent the connection instead.
-fn advance(attempt: Attempt, port: u16) -> Attempt {
+/// What a listener writes to whoever connects.
+fn greeting(host: u8, port: u16) -> [u8; 3] {
+    let [high, low] = port.to_be_bytes();
+    [host, high, low]
+}
+
+/// One step further. Another greeting comes from where nat has sent the connection instead.
+fn advance(attempt: Attempt, target: &Target) -> Attempt {
     match attempt {
         Attempt::Connecting(socket) => match sockopt::socket_error(&socket) {
             Ok(Ok(())) => Attempt::Connected(socket),
             _ => Attempt::Done(false),
         },
         Attempt::Connected(socket) => {
-            let mut greeting = [0_u8; 2];
-            let received = rustix::net::recv(&socket, &mut greeting, RecvFlags::empty());
-            Attempt::Done(received.is_ok() && greeting == port.to_be_bytes())
+            let mut answer = [0_u8; 3];
+            let received = rustix::net::recv(&socket, &mut answer, RecvFlags::empty());
+            Attempt::Done(received.is_ok() && answer == greeting(target.host, target.port))
         }
         done @ Attempt::Done(_) => done,
     }

@@ -60,14 +60,6 @@ impl Run {
         report["changed"].as_bool().expect("`changed` is a boolean")
     }
 
-    /// Whether any finding has this code.
-    #[track_caller]
-    pub(crate) fn finds(&self, code: &str) -> bool {
-        let report = self.report();
-        let findings = report["findings"].as_array().expect("`findings`").iter();
-        findings.clone().any(|finding| finding["code"] == code)
-    }
-
     /// The verdict that the running firewall has for a port, as the report words it.
     #[track_caller]
     pub(crate) fn verdict(&self, family: &str, port: u16) -> String {

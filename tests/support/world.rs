@@ -19,6 +19,9 @@ pub(crate) const BANNED: [&str; 2] = ["203.0.113.66", "2001:db8::66"];
 /// A host behind the server, reached by forwarding through `eth1`.
 pub(crate) const INSIDE: [&str; 2] = ["198.51.100.10", "2001:db8:1::10"];
 
+/// The server's addresses on `eth1`.
+const GATEWAY: [&str; 2] = ["198.51.100.1", "2001:db8:1::1"];
+
 /// How long a silent port is waited for; a slower answer of an open port is found by the second try.
 const FIRST_TRY: Duration = Duration::from_millis(250);
 /// The longer wait of the second try, which only ports that should be open need.
@@ -88,7 +91,7 @@ impl World {
             server,
             client,
             inside: None,
-            listeners: Listeners::new(),
+            listeners: Listeners::new(0),
             source: AtomicU16::new(10_000),
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -126,10 +129,9 @@ impl World {
             "route add 198.51.100.0/24 via 203.0.113.1\n\
              route add 2001:db8:1::/64 via 2001:db8::1\n",
         );
-        let gateway = ["198.51.100.1", "2001:db8:1::1"];
-        neighbours(&inside, "eth0", "02:00:00:00:01:01", &gateway);
+        neighbours(&inside, "eth0", "02:00:00:00:01:01", &GATEWAY);
         neighbours(&world.server, "eth1", "02:00:00:00:01:10", &INSIDE);
-        world.inside = Some((inside, Listeners::new()));
+        world.inside = Some((inside, Listeners::new(1)));
         world
     }
 
@@ -173,24 +175,13 @@ impl World {
             .expect_success("ip6tables-nft-restore");
     }
 
-    /// Removes every table.
-    pub(crate) fn flush(&self) {
-        self.load("flush ruleset\n");
-    }
-
-    /// `nft -s list ruleset`: what an admin sees, without counters.
-    pub(crate) fn ruleset(&self) -> String {
-        self.command("nft", &["-s", "list", "ruleset"], "")
-            .expect_success("nft list")
-    }
-
     /// The ruleset with handles, and the generation.
     pub(crate) fn exact(&self) -> Exact {
         let text = self
             .command("nft", &["-a", "-s", "list", "ruleset"], "")
             .expect_success("nft list");
         Exact {
-            text,
+            text: without_learned_elements(&text),
             generation: self.server.run(generation),
         }
     }
@@ -198,11 +189,6 @@ impl World {
     /// Makes sure that something listens on the server's ports; probes do it by themselves.
     pub(crate) fn listen(&self, ports: &[u16]) {
         self.listeners.add(&self.server, ports);
-    }
-
-    /// Leaves a port to another program, a real daemon.
-    pub(crate) fn leave(&self, port: u16) {
-        self.listeners.remove(port);
     }
 
     /// Which of the server's ports a client at `from` reaches, after one patient second try for `expected` ones.
@@ -224,20 +210,41 @@ impl World {
         ports: [&[u16]; 2],
         expected: impl Fn(usize, u16) -> bool,
     ) -> [BTreeSet<u16>; 2] {
+        self.both(&self.client, CLIENT, SERVER, ports, expected)
+    }
+
+    /// The same from the host behind the server, through the server's other interface; `None` without such a host.
+    pub(crate) fn reached_from_inside(
+        &self,
+        ports: [&[u16]; 2],
+        expected: impl Fn(usize, u16) -> bool,
+    ) -> Option<[BTreeSet<u16>; 2]> {
+        let (inside, _) = self.inside.as_ref()?;
+        Some(self.both(inside, INSIDE, GATEWAY, ports, expected))
+    }
+
+    /// Probes both families side by side.
+    fn both(
+        &self,
+        source: &Namespace,
+        from: [&str; 2],
+        to: [&str; 2],
+        ports: [&[u16]; 2],
+        expected: impl Fn(usize, u16) -> bool,
+    ) -> [BTreeSet<u16>; 2] {
         for ports in ports {
             self.listen(ports);
         }
         let all: Vec<Target> = (0..2)
             .flat_map(|family| {
-                let from = CLIENT[family].parse().expect("an address");
-                targets(from, SERVER, ports[family])
+                let from = from[family].parse().expect("an address");
+                targets(from, to, ports[family])
             })
             .collect();
-        let mut open = self
-            .tries(&all, |target| {
-                expected(usize::from(target.from.is_ipv6()), target.port)
-            })
-            .into_iter();
+        let open = self.tries(source, &all, |target| {
+            expected(usize::from(target.from.is_ipv6()), target.port)
+        });
+        let mut open = open.into_iter();
         ports.map(|ports| {
             ports
                 .iter()
@@ -253,15 +260,20 @@ impl World {
     }
 
     /// Which ports of the host behind the server a client at `from` reaches.
-    pub(crate) fn forwarded(&self, from: &str, ports: &[u16]) -> BTreeSet<u16> {
+    pub(crate) fn forwarded(
+        &self,
+        from: &str,
+        ports: &[u16],
+        expected: impl Fn(u16) -> bool,
+    ) -> BTreeSet<u16> {
         let (inside, listeners) = self.inside.as_ref().expect("a host behind the server");
         listeners.add(inside, ports);
         let from: IpAddr = from.parse().expect("an address");
-        self.reach(&targets(from, INSIDE, ports), |_| false)
+        self.reach(&targets(from, INSIDE, ports), expected)
     }
 
     fn reach(&self, targets: &[Target], expected: impl Fn(u16) -> bool) -> BTreeSet<u16> {
-        let open = self.tries(targets, |target| expected(target.port));
+        let open = self.tries(&self.client, targets, |target| expected(target.port));
         targets
             .iter()
             .zip(open)
@@ -271,32 +283,55 @@ impl World {
     }
 
     /// Probes all targets, and those that should have answered and did not once more: a loaded machine may be slow.
-    fn tries(&self, targets: &[Target], expected: impl Fn(&Target) -> bool) -> Vec<bool> {
-        let mut open = self.probe(targets, FIRST_TRY);
+    fn tries(
+        &self,
+        source: &Namespace,
+        targets: &[Target],
+        expected: impl Fn(&Target) -> bool,
+    ) -> Vec<bool> {
+        let mut open = self.probe(source, targets, FIRST_TRY);
         let late: Vec<usize> = (0..targets.len())
             .filter(|index| !open[*index] && expected(&targets[*index]))
             .collect();
         let again: Vec<Target> = late.iter().map(|index| targets[*index]).collect();
-        for (index, answer) in late.into_iter().zip(self.probe(&again, SECOND_TRY)) {
+        for (index, answer) in late.into_iter().zip(self.probe(source, &again, SECOND_TRY)) {
             open[index] = answer;
         }
         open
     }
 
-    fn probe(&self, targets: &[Target], limit: Duration) -> Vec<bool> {
-        let source = self.source.fetch_add(1, Ordering::Relaxed);
-        self.client.run(|| probe(targets, source, limit))
+    fn probe(&self, source: &Namespace, targets: &[Target], limit: Duration) -> Vec<bool> {
+        let port = self.source.fetch_add(1, Ordering::Relaxed);
+        source.run(|| probe(targets, port, limit))
     }
 }
 
+/// The text without the elements of dynamic sets: those are written by packets, the tests' own among them.
+fn without_learned_elements(text: &str) -> String {
+    let (mut dynamic, mut elements) = (false, false);
+    let kept = text.lines().filter(|line| {
+        let line = line.trim();
+        dynamic =
+            (dynamic || line.starts_with("flags ") && line.contains("dynamic")) && line != "}";
+        elements |= dynamic && line.starts_with("elements = {");
+        let keep = !elements;
+        elements &= !line.ends_with('}');
+        keep
+    });
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
 /// The connections from one address to one host.
-fn targets(from: IpAddr, to: [&str; 2], ports: &[u16]) -> Vec<Target> {
-    let to: IpAddr = to[usize::from(from.is_ipv6())].parse().expect("an address");
+fn targets(from: IpAddr, hosts: [&str; 2], ports: &[u16]) -> Vec<Target> {
+    let to: IpAddr = hosts[usize::from(from.is_ipv6())]
+        .parse()
+        .expect("an address");
     ports
         .iter()
         .map(|port| Target {
             from,
             to,
+            host: u8::from(hosts == INSIDE),
             port: *port,
         })
         .collect()
@@ -312,13 +347,11 @@ fn ip(namespace: &Namespace, batch: &str) {
 
 /// Fixed entries for a link's other end.
 fn neighbours(namespace: &Namespace, interface: &str, hardware: &str, addresses: &[&str]) {
-    let batch: String = addresses
-        .iter()
-        .map(|address| {
-            format!("neigh replace {address} lladdr {hardware} nud permanent dev {interface}\n")
-        })
-        .collect();
-    ip(namespace, &batch);
+    let entry = |address: &&str| {
+        format!("neigh replace {address} nud permanent lladdr {hardware} dev {interface}\n")
+    };
+    let batch: Vec<String> = addresses.iter().map(entry).collect();
+    ip(namespace, &batch.concat());
 }
 
 /// Sets a kernel parameter of the calling thread's namespace; kernels that lack it do not have its limit either.

@@ -6,6 +6,7 @@ use super::loads::{
 };
 use super::objects::expression_uncertainty;
 use super::{Body, attributes};
+use crate::model::reach::Family;
 use crate::model::ruleset::{
     Field, Mark, Nat, NatKind, Operation, Operator, PayloadBase, Statement, TableFamily, Test,
     Uncertainty, Verdict,
@@ -227,6 +228,12 @@ impl Body<'_> {
         let address = first.filter(|first| last.as_ref() == Some(first) && !netmap);
         let mut nat = self.translation(data, kind, 5, 6);
         nat.address = address.as_deref().and_then(ip_address);
+        // NFTA_NAT_FAMILY; packets of the other family pass by (`nft_nat_inet_eval`).
+        nat.family = match data.number(2).and_then(|family| u8::try_from(family).ok()) {
+            Some(FAMILY_IPV4) => Some(Family::Ipv4),
+            Some(FAMILY_IPV6) => Some(Family::Ipv6),
+            _ => None,
+        };
         nat.sets_address = data.get(3).is_some();
         nat.text = nat_text(
             if kind == NatKind::Dnat {
@@ -275,6 +282,7 @@ impl Body<'_> {
         };
         Nat {
             kind,
+            family: None,
             address: None,
             sets_address: false,
             ports: port(first).zip(port(last)),

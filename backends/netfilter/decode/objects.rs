@@ -243,7 +243,7 @@ fn raw_element(element: &Attributes<'_>) -> RawElement {
         .as_ref()
         .is_some_and(|data| data.get(super::DATA_VERDICT).is_some());
     let verdict = data.as_ref().and_then(verdict);
-    let lost = (is_verdict && verdict.is_none()).then_some(Uncertainty::NotDecoded);
+    let not_understood = (is_verdict && verdict.is_none()).then_some(Uncertainty::NotDecoded);
     RawElement {
         key: constant(element, 1).unwrap_or_default().to_vec(),
         end: constant(element, 10).map(<[u8]>::to_vec),
@@ -251,7 +251,7 @@ fn raw_element(element: &Attributes<'_>) -> RawElement {
         element: Element {
             key: ElementKey::CatchAll,
             verdict,
-            uncertainty: uncertainty.max(lost),
+            uncertainty: uncertainty.max(not_understood),
         },
     }
 }

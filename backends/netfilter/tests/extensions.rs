@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::{in_namespace, ruleset, run, unsupported};
-use crate::model::ruleset::{Elements, Nat, NatKind, Statement};
+use crate::model::ruleset::{Chain, Elements, Nat, NatKind, Statement};
 use crate::netfilter::Scope;
 
 /// Loads rules with iptables-nft, one by one; each must read back as what stands behind ` => `.
@@ -19,7 +19,7 @@ fn read_back(program: &'static str, table: &'static str, chain: &'static str, ru
             match run(&mut command, "") {
                 Ok(_) => wanted.push(text),
                 Err(error) if error.contains("No such file") || error.contains("not supported") => {
-                    unsupported(&error)
+                    unsupported(&error);
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -172,8 +172,10 @@ fn conditions_and_lists() {
         "filter",
         "INPUT",
         "-m limit --limit 5/sec -j ACCEPT => limit rate 5/second burst 5 packets counter accept
-        -m hashlimit --hashlimit-above 5/sec --hashlimit-name x --hashlimit-mode srcip -j DROP => -m hashlimit counter drop
-        -p tcp -m connlimit --connlimit-above 5 -j DROP => meta l4proto tcp -m connlimit counter drop
+        -m hashlimit --hashlimit-above 5/sec --hashlimit-name x --hashlimit-mode srcip -j DROP => -m hashlimit --hashlimit-above counter drop
+        -m hashlimit --hashlimit-upto 5/sec --hashlimit-name y --hashlimit-mode srcip -j ACCEPT => -m hashlimit --hashlimit-upto counter accept
+        -p tcp -m connlimit --connlimit-above 5 -j DROP => meta l4proto tcp -m connlimit --connlimit-above counter drop
+        -p tcp -m connlimit --connlimit-upto 5 -j ACCEPT => meta l4proto tcp -m connlimit --connlimit-upto counter accept
         -m recent --set --name a -j ACCEPT => -m recent --set --name a counter accept
         -m recent --rcheck --name a -j DROP => -m recent --rcheck --name a counter drop
         -m recent ! --rcheck --name a -j DROP => ! -m recent --rcheck --name a counter drop
@@ -278,7 +280,7 @@ fn address_translation() {
             let found: Vec<&Nat> = ruleset.tables[0]
                 .chains
                 .iter()
-                .flat_map(|chain| chain.rules())
+                .flat_map(Chain::rules)
                 .filter_map(|rule| match rule.statements.last() {
                     Some(Statement::Nat(nat)) => Some(nat),
                     _ => None,

@@ -1,5 +1,10 @@
 //! Round trips through the kernel, each in a network namespace of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
+
 mod corpus;
 mod extensions;
 mod malformed;
@@ -72,9 +77,9 @@ pub(crate) fn ruleset(scope: Scope) -> Ruleset {
 }
 
 /// Loads rules into chain `c` of table `t`, in a namespace of its own, and gives the table to the test.
-pub(crate) fn with_table(text: String, test: impl FnOnce(&Table) + Send + 'static) {
+pub(crate) fn with_table(ruleset_text: String, test: impl FnOnce(&Table) + Send + 'static) {
     in_namespace(move || {
-        load(&text);
+        load(&ruleset_text);
         let ruleset = ruleset(Scope::Everything);
         test(ruleset.tables.first().unwrap());
     });
@@ -82,8 +87,8 @@ pub(crate) fn with_table(text: String, test: impl FnOnce(&Table) + Send + 'stati
 
 /// Loads input rules into a table of that family and gives them to the test.
 pub(crate) fn with_rules(family: &str, rules: &str, test: impl FnOnce(&[Rule]) + Send + 'static) {
-    let text = format!(
+    let table = format!(
         "table {family} t {{ chain x {{ }}\n chain c {{ type filter hook input priority 0;\n{rules}\n}}\n}}"
     );
-    with_table(text, move |table| test(table.chain("c").unwrap().rules()));
+    with_table(table, move |table| test(table.chain("c").unwrap().rules()));
 }

@@ -377,3 +377,47 @@ fn a_ruleset_that_changes_meanwhile_is_read_again() {
         assert_eq!(ruleset.tables[0].chains[0].rules().len(), 2020);
     });
 }
+
+#[test]
+fn without_the_capability_the_error_says_so() {
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+    in_namespace(|| {
+        load("table ip t { chain c { }\n}");
+        let none = CapabilitySet::empty();
+        let sets = CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        };
+        set_capabilities(None, sets).unwrap();
+        let error = Socket::open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Permission);
+        assert!(error.hint().unwrap().contains("CAP_NET_ADMIN"));
+    });
+}
+
+#[test]
+fn a_table_with_an_owner_is_told() {
+    use std::io::Write as _;
+    in_namespace(|| {
+        let mut command = Command::new("nft");
+        command.arg("-i").stdin(std::process::Stdio::piped());
+        command.stdout(std::process::Stdio::null());
+        let mut owner = command.spawn().unwrap();
+        let mut stdin = owner.stdin.take().unwrap();
+        // The table goes when its owner goes.
+        stdin
+            .write_all(b"add table ip t { flags owner; }\n")
+            .unwrap();
+        stdin.flush().unwrap();
+        let started = std::time::Instant::now();
+        let mut table = None;
+        while table.is_none() && started.elapsed().as_secs() < 10 {
+            table = ruleset(Scope::InputPath).tables.pop();
+        }
+        let table = table.unwrap();
+        assert!(table.owned && !table.dormant);
+        drop(stdin);
+        owner.wait().unwrap();
+    });
+}

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::{in_namespace, load, ruleset, run, unsupported, with_rules, with_table};
+use crate::model::ruleset::Chain;
 use crate::netfilter::Scope;
 
 /// Adds rules one by one; each must read back as itself, or as what stands behind ` => `. Rules that this kernel does
@@ -24,7 +25,7 @@ fn read_back(family: &'static str, rules: &'static str) {
             ) {
                 Ok(_) => wanted.push(text),
                 Err(error) if error.contains("Could not process rule") => {
-                    unsupported(&format!("{rule}: {error}"))
+                    unsupported(&format!("{rule}: {error}"));
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -322,7 +323,7 @@ fn address_translation() {
         let text: Vec<String> = table
             .chains
             .iter()
-            .flat_map(|chain| chain.rules())
+            .flat_map(Chain::rules)
             .map(|rule| rule.text(table).to_string())
             .collect();
         let wanted = [

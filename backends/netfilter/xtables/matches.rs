@@ -145,7 +145,7 @@ fn conntrack(body: &mut Body<'_>, info: Info<'_>, revision: u32) -> Option<()> {
     let (flags, inverted) = (info.short(146)?, info.short(148)?);
     let has = |flag: u16| flags & flag != 0;
     let not = |flag: u16| inverted & flag != 0;
-    let (states, status) = if revision == 1 {
+    let (states, status_bits) = if revision == 1 {
         (u16::from(info.byte(150)?), u16::from(info.byte(151)?))
     } else {
         (info.short(150)?, info.short(152)?)
@@ -167,7 +167,7 @@ fn conntrack(body: &mut Body<'_>, info: Info<'_>, revision: u32) -> Option<()> {
         body.test(Value::field(field, 1), Test::Compare { operator, data });
     }
     if has(STATUS) {
-        let statement = any_bit(Field::ConnectionStatus, status.into(), not(STATUS));
+        let statement = any_bit(Field::ConnectionStatus, status_bits.into(), not(STATUS));
         body.statements.push(statement);
     }
     if has(EXPIRES) {
@@ -204,20 +204,20 @@ fn conntrack_state(body: &mut Body<'_>, states: u16, negated: bool) -> Option<()
     if states & STATE_UNTRACKED != 0 {
         plain |= UNTRACKED;
     }
-    let mut status = 0;
+    let mut translated = 0;
     for (state, bit) in [
         (STATE_SOURCE_NAT, STATUS_SOURCE_NAT),
         (STATE_DESTINATION_NAT, STATUS_DESTINATION_NAT),
     ] {
         if states & state != 0 {
-            status |= bit;
+            translated |= bit;
         }
     }
     let (one, other) = (
         state_test(plain, negated),
-        any_bit(Field::ConnectionStatus, status, negated),
+        any_bit(Field::ConnectionStatus, translated, negated),
     );
-    match (plain, status) {
+    match (plain, translated) {
         (_, 0) => body.statements.push(one),
         (0, _) => body.statements.push(other),
         _ if negated => body.statements.extend([one, other]),
@@ -255,11 +255,11 @@ fn address(family: TableFamily, destination: bool) -> Option<Value> {
 }
 
 /// `struct xt_mark_mtinfo1`, `struct xt_connmark_mtinfo1`.
-fn mark(body: &mut Body<'_>, mark: Mark, info: Info<'_>) -> Option<()> {
+fn mark(body: &mut Body<'_>, which: Mark, info: Info<'_>) -> Option<()> {
     let data = info.bytes(0, 4)?.to_vec();
     let mask = info.bytes(4, 4)?.to_vec();
     let operator = equal(info.byte(8)? != 0);
-    let value = masked(Field::Mark(mark), 4, mask);
+    let value = masked(Field::Mark(which), 4, mask);
     body.test(value, Test::Compare { operator, data });
     Some(())
 }

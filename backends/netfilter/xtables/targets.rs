@@ -113,6 +113,7 @@ fn translate(body: &mut Body<'_>, kind: NatKind, action: &str, info: Info<'_>) -
     let sets_port = flags & RANGE_PORTS != 0;
     let mut nat = Nat {
         kind,
+        family: None,
         address: address.filter(|_| sets_address && first == last),
         sets_address: sets_address || matches!(action, "masquerade" | "redirect to"),
         ports: sets_port.then_some((info.network_short(ports)?, info.network_short(ports + 2)?)),
@@ -132,6 +133,7 @@ fn translate(body: &mut Body<'_>, kind: NatKind, action: &str, info: Info<'_>) -
 fn network_map(body: &mut Body<'_>) {
     body.statements.push(Statement::Nat(Nat {
         kind: NatKind::Dnat,
+        family: None,
         address: None,
         sets_address: true,
         ports: None,
@@ -159,7 +161,7 @@ fn connection_mark(body: &mut Body<'_>, info: Info<'_>, revision: u32) -> Option
 }
 
 /// The bits of the mask are cleared, those of the value toggled; only a full mask leaves a known mark.
-fn set_mark(body: &mut Body<'_>, mark: Mark, value: u32, mask: u32) {
-    let value = (mask == u32::MAX).then_some(value);
+fn set_mark(body: &mut Body<'_>, mark: Mark, value: u32, cleared: u32) {
+    let value = (cleared == u32::MAX).then_some(value);
     body.statements.push(Statement::SetMark { mark, value });
 }

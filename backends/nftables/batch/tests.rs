@@ -1,3 +1,8 @@
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
+
 use std::process::Command;
 
 use super::*;
@@ -156,5 +161,29 @@ fn iptables_shows_the_rule_as_its_own() {
             ];
             assert_eq!(rules, wanted);
         }
+    });
+}
+
+#[test]
+fn an_empty_batch_changes_nothing() {
+    in_namespace(|| {
+        let generation = example().generation.unwrap();
+        let mut socket = Socket::open().unwrap();
+        socket
+            .send_batch(&encode(&[], generation).unwrap())
+            .unwrap();
+        assert_eq!(socket.generation().unwrap(), generation);
+    });
+}
+
+#[test]
+fn two_hundred_changes_fit_one_batch() {
+    in_namespace(|| {
+        example();
+        let changes: Vec<Change> = (0..200)
+            .map(|number| insert("t", "c", None, (2 * number + 1, 2 * number + 1), true))
+            .collect();
+        let after = apply(&changes);
+        assert_eq!(after.tables[0].chains[0].rules().len(), 202);
     });
 }

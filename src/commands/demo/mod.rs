@@ -6,6 +6,7 @@
 mod client;
 mod server;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
 use std::process::{Command, ExitStatus as ProcessStatus, Output, Stdio};
@@ -65,13 +66,21 @@ fn start(printer: Printer) -> anyhow::Result<ExitStatus> {
         Command::new("unshare")
             .args(&namespaces)
             .arg(own_program()?)
-            .args(["demo", "--stage", "server", "--color", color]),
+            .args(["demo", "--stage", "server", "--color", color])
+            .env("PATH", path_of_root(std::env::var_os("PATH"))),
     )?;
     Ok(if status.success() {
         ExitStatus::Success
     } else {
         ExitStatus::Failure
     })
+}
+
+/// The folders to find programs in, with those that an ordinary user's path often lacks: nft is in one of them.
+fn path_of_root(path: Option<OsString>) -> OsString {
+    let mut path = path.unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    path.push(":/usr/local/sbin:/usr/sbin:/sbin");
+    path
 }
 
 /// This program's own file.

@@ -1,0 +1,289 @@
+//! The findings that are the same for every daemon.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use firewall::model::ports::{PortRange, PortSet};
+
+use super::{ConfigErrorKind, Discovery, Host, Request};
+use crate::findings::{Finding, Location};
+use crate::passive::{Advertised, Reading};
+
+/// What one reading gives rise to.
+pub(super) fn about_one(host: &Host, reading: &mut Reading) {
+    let mut findings = Vec::new();
+    // What no build of the daemon takes asks for no ports; the control port is kept, to name the server by.
+    if reading
+        .refuses
+        .as_ref()
+        .is_some_and(|error| error.kind == ConfigErrorKind::Refused)
+    {
+        reading.passive.clear();
+    }
+    if let Some(error) = &reading.refuses {
+        let mut finding = Finding::new(
+            "daemon-refuses",
+            format!("{} refuses to start: {}", reading.daemon, error.message),
+        )
+        .at(error.location.clone());
+        finding.hint.clone_from(&error.help);
+        findings.push(finding);
+    } else if !reading.passive_enabled {
+        findings.push(about_disabled(reading));
+    } else if reading.passive.is_empty() {
+        findings.push(about_unset(reading));
+    }
+    let written = reading.written();
+    if written.covers(&unprivileged()) {
+        findings.push(
+            Finding::new(
+                "whole-range",
+                format!(
+                    "{} may use every port from 1024 on: opening them all leaves no firewall",
+                    reading.daemon
+                ),
+            )
+            .with_hint(set_range(reading.daemon))
+            .at(reading.passive[0].location.clone()),
+        );
+    } else {
+        findings.extend(about_ephemeral(host, reading, &written));
+    }
+    findings.extend(reading.advertised.iter().filter_map(about_address));
+    reading.findings.extend(findings);
+}
+
+fn unprivileged() -> PortSet {
+    PortRange::new(1024, u16::MAX).into_iter().collect()
+}
+
+fn main_file(reading: &Reading) -> Option<Location> {
+    reading.files.first().map(Location::file)
+}
+
+fn placed(finding: Finding, location: Option<Location>) -> Finding {
+    match location {
+        Some(location) => finding.at(location),
+        None => finding,
+    }
+}
+
+/// The line that sets a range, in the daemon's words.
+fn set_range(daemon: &str) -> String {
+    let line = match daemon {
+        super::pure_ftpd::NAME => "PassivePortRange 49152 50175",
+        super::proftpd::NAME => "PassivePorts 49152 50175 in <Global>",
+        super::vsftpd::NAME => "pasv_min_port=49152 and pasv_max_port=50175",
+        super::sftpgo::NAME => {
+            "\"passive_port_range\": {\"start\": 49152, \"end\": 50175} under \"ftpd\""
+        }
+        super::filezilla_server::NAME => {
+            "a custom port range under Protocols settings, Passive mode"
+        }
+        _ => "--range=49152-50175",
+    };
+    format!("run `pasvsync set-range 49152-50175 --daemon {daemon}`, or write {line}")
+}
+
+fn about_unset(reading: &Reading) -> Finding {
+    let message = format!(
+        "{} has no passive range: it may use {}; nothing is opened",
+        reading.daemon, reading.effective
+    );
+    placed(
+        Finding::new("no-range", message).with_hint(set_range(reading.daemon)),
+        main_file(reading),
+    )
+}
+
+fn about_disabled(reading: &Reading) -> Finding {
+    let (code, message, hint) = match reading.daemon {
+        super::sftpgo::NAME => (
+            "ftp-disabled",
+            "SFTPGo's FTP service is off (no binding has a port)",
+            "set ftpd.bindings[0].port to switch it on",
+        ),
+        super::vsftpd::NAME => (
+            "passive-disabled",
+            "vsftpd takes no passive connections (pasv_enable=NO)",
+            "no passive ports are needed",
+        ),
+        super::pure_ftpd::NAME => (
+            "passive-disabled",
+            "Pure-FTPd takes no passive connections (NATmode)",
+            "no passive ports are needed",
+        ),
+        _ => (
+            "passive-disabled",
+            "no server of this configuration takes passive connections",
+            "no passive ports are needed",
+        ),
+    };
+    placed(
+        Finding::new(code, message).with_hint(hint),
+        main_file(reading),
+    )
+}
+
+/// The kernel may hand a passive port to an outgoing connection; reserving them prevents that
+/// (Documentation/networking/ip-sysctl.rst, `ip_local_reserved_ports`).
+fn about_ephemeral(host: &Host, reading: &Reading, written: &PortSet) -> Option<Finding> {
+    let shared = written.intersection(&host.ephemeral.into());
+    if shared.is_empty() {
+        return None;
+    }
+    let reserved: Vec<String> = written.ranges().iter().map(ToString::to_string).collect();
+    let message = format!(
+        "{shared} are also ports for outgoing connections (net.ipv4.ip_local_port_range is {})",
+        host.ephemeral
+    );
+    let hint = format!(
+        "write net.ipv4.ip_local_reserved_ports={} into /etc/sysctl.d/, where other reserved ports must be repeated",
+        reserved.join(",")
+    );
+    Some(
+        Finding::new("ephemeral-overlap", message)
+            .with_hint(hint)
+            .at(reading.passive.first()?.location.clone()),
+    )
+}
+
+/// An address that clients out on the Internet cannot connect to. EPSV carries none, so it is immune.
+fn about_address(advertised: &Advertised) -> Option<Finding> {
+    let address: IpAddr = advertised.address.parse().ok()?;
+    let what = match address {
+        IpAddr::V4(address) => unreachable_v4(address),
+        IpAddr::V6(address) => unreachable_v6(address),
+    }?;
+    let directive = advertised.directive;
+    let message =
+        format!("{directive} {address} is {what}: clients from outside are sent there by PASV");
+    let hint = match directive {
+        "pasv_address" => {
+            "write the public address: pasv_address=ADDRESS, or remove the line".to_owned()
+        }
+        _ => format!("write the public address: {directive} ADDRESS, or remove the line"),
+    };
+    Some(
+        Finding::new("private-address", message)
+            .with_hint(hint)
+            .at(advertised.location.clone()),
+    )
+}
+
+fn unreachable_v4(address: Ipv4Addr) -> Option<&'static str> {
+    let [first, second, ..] = address.octets();
+    if address.is_unspecified() {
+        Some("no address")
+    } else if address.is_loopback() {
+        Some("a loopback address")
+    } else if address.is_private() {
+        Some("a private address")
+    } else if address.is_link_local() {
+        Some("a link-local address")
+    } else if address.is_documentation() {
+        Some("an address for documentation")
+    } else if first == 100 && (64..128).contains(&second) {
+        Some("an address behind a carrier's NAT (100.64.0.0/10)")
+    } else {
+        None
+    }
+}
+
+fn unreachable_v6(address: Ipv6Addr) -> Option<&'static str> {
+    let segments = address.segments();
+    if address.is_unspecified() {
+        Some("no address")
+    } else if address.is_loopback() {
+        Some("a loopback address")
+    } else if segments[0] & 0xFE00 == 0xFC00 {
+        Some("a private address")
+    } else if segments[0] & 0xFFC0 == 0xFE80 {
+        Some("a link-local address")
+    } else if segments[0] == 0x2001 && segments[1] == 0x0DB8 {
+        Some("an address for documentation")
+    } else {
+        None
+    }
+}
+
+/// Files that someone besides root can change decide what is opened.
+pub(super) fn about_writers(loose: &[(PathBuf, u32, u32)], reading: &mut Reading) {
+    for (path, owner, mode) in loose {
+        let why = if mode & 0o002 != 0 {
+            "everyone can write it".to_owned()
+        } else if mode & 0o020 != 0 {
+            "its group can write it".to_owned()
+        } else {
+            format!("user {owner} owns it")
+        };
+        let message = format!(
+            "{why}: whoever changes this file decides which ports are opened (mode {mode:04o})"
+        );
+        let hint = format!(
+            "chown root {path} && chmod go-w {path}",
+            path = path.display()
+        );
+        reading.findings.push(
+            Finding::new("user-writable", message)
+                .with_hint(hint)
+                .at(Location::file(path)),
+        );
+    }
+}
+
+/// What concerns several daemons, or none.
+pub(super) fn about_all(request: &Request, discovery: &mut Discovery) {
+    if discovery.readings.is_empty() {
+        let what = request.only.as_deref().unwrap_or("any FTP daemon");
+        discovery.findings.push(
+            Finding::new("no-daemon", format!("no configuration of {what} was found"))
+                .with_hint("name it: --daemon-config NAME=PATH"),
+        );
+    }
+    let mut findings = Vec::new();
+    for (index, one) in discovery.readings.iter().enumerate() {
+        for other in &discovery.readings[index + 1..] {
+            findings.extend(about_pair(one, other));
+        }
+    }
+    discovery.findings.extend(findings);
+}
+
+fn about_pair(one: &Reading, other: &Reading) -> Option<Finding> {
+    let name = |reading: &Reading| {
+        let file = reading
+            .files
+            .first()
+            .map(|file| format!(" ({})", file.display()));
+        format!("{}{}", reading.daemon, file.unwrap_or_default())
+    };
+    let (what, shared) = [
+        ("passive", one.wanted().intersection(&other.wanted())),
+        (
+            "control",
+            one.wanted_control().intersection(&other.wanted_control()),
+        ),
+    ]
+    .into_iter()
+    .find(|(_, shared)| !shared.is_empty())?;
+    let message = format!(
+        "{} and {} both use the {what} ports {shared}",
+        name(one),
+        name(other)
+    );
+    let hint = if what == "control" {
+        "only one can listen: say which one runs with --daemon, or remove the leftover's configuration"
+    } else {
+        "give each daemon a range of its own"
+    };
+    let location = other
+        .passive
+        .first()
+        .map(|range| range.location.clone())
+        .filter(|_| what == "passive");
+    Some(placed(
+        Finding::new("daemon-overlap", message).with_hint(hint),
+        location.or_else(|| main_file(other)),
+    ))
+}

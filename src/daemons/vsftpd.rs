@@ -1,0 +1,434 @@
+//! vsftpd 3: files and `-oKEY=VALUE`, the last value wins; what is out of bounds is repaired without a word.
+
+mod settings;
+
+use std::path::{Path, PathBuf};
+
+use firewall::model::ports::PortSet;
+
+use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Setting, Settings, effective_range, number};
+use super::units::{self, SuperServer};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, text};
+use crate::findings::{Finding, Location};
+use crate::passive::{Advertised, PassiveRange, Reading};
+
+/// The name, as `--daemon` takes it.
+pub(super) const NAME: &str = "vsftpd";
+
+/// Debian and upstream; FreeBSD. RHEL and Fedora have a folder, see [`FOLDER`].
+const PATHS: &[&str] = &["/etc/vsftpd.conf", "/usr/local/etc/vsftpd.conf"];
+/// RHEL: one instance per file under vsftpd.target, vsftpd.conf under vsftpd.service.
+const FOLDER: &str = "/etc/vsftpd";
+/// vsftpd.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vsftpd;
+
+impl Daemon for Vsftpd {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn read(&self, host: &Host, chosen: Option<&Path>) -> Result<Vec<Reading>, ConfigError> {
+        let servers = units::super_servers(&host.disk, "vsftpd")?;
+        let mut readings = Vec::new();
+        for instance in find(host, chosen)? {
+            readings.extend(instance.read(host, chosen.is_some(), &servers)?);
+        }
+        Ok(readings)
+    }
+}
+
+/// One process's arguments: files and settings in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Instance {
+    parts: Vec<Part>,
+    unit: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    File(PathBuf),
+    Setting(String),
+}
+
+/// The instances: those of `chosen`, of the unit, of the files that are there.
+fn find(host: &Host, chosen: Option<&Path>) -> Result<Vec<Instance>, ConfigError> {
+    let single = |path: PathBuf| Instance {
+        parts: vec![Part::File(path)],
+        unit: PathBuf::new(),
+    };
+    if let Some(path) = chosen {
+        return Ok(vec![single(path.to_path_buf())]);
+    }
+    let mut instances = Vec::new();
+    for command in units::commands(&host.disk, "vsftpd.service")? {
+        let mut parts = Vec::new();
+        let mut words = command.words.into_iter().skip(1);
+        while let Some(word) = words.next() {
+            if word == "-o" {
+                parts.extend(words.next().map(Part::Setting));
+            } else if let Some(setting) = word.strip_prefix("-o") {
+                parts.push(Part::Setting(setting.to_owned()));
+            } else if !word.starts_with('-') {
+                parts.push(Part::File(PathBuf::from(word)));
+            }
+        }
+        let unit = PathBuf::from("/etc/systemd/system/vsftpd.service");
+        if !parts.iter().any(|part| matches!(part, Part::File(_))) {
+            let default = PATHS
+                .iter()
+                .map(PathBuf::from)
+                .chain([Path::new(FOLDER).join("vsftpd.conf")])
+                .find(|path| host.disk.kind(path).is_some());
+            parts.splice(0..0, default.map(Part::File));
+        }
+        instances.push(Instance { parts, unit });
+    }
+    let mut paths: Vec<PathBuf> = PATHS.iter().map(PathBuf::from).collect();
+    let names = host.disk.list(Path::new(FOLDER))?.unwrap_or_default();
+    let is_configuration = |name: &std::ffi::OsString| {
+        Path::new(name)
+            .extension()
+            .is_some_and(|extension| extension == "conf")
+    };
+    paths.extend(
+        names
+            .iter()
+            .filter(|name| is_configuration(name))
+            .map(|name| Path::new(FOLDER).join(name)),
+    );
+    for path in paths {
+        let part = Part::File(path.clone());
+        if host.disk.kind(&path).is_some()
+            && !instances
+                .iter()
+                .any(|instance| instance.parts.contains(&part))
+        {
+            instances.push(single(path));
+        }
+    }
+    Ok(instances)
+}
+
+impl Instance {
+    fn read(
+        &self,
+        host: &Host,
+        chosen: bool,
+        servers: &[SuperServer],
+    ) -> Result<Option<Reading>, ConfigError> {
+        let mut reading = Reading::new(NAME);
+        let mut settings = Settings::default();
+        for part in &self.parts {
+            match part {
+                Part::Setting(setting) => {
+                    settings.line(setting.as_bytes(), &Location::file(&self.unit));
+                }
+                Part::File(path) => {
+                    let Some(source) = host.disk.read(path)? else {
+                        if chosen || self.parts.len() > 1 {
+                            let message =
+                                format!("500 OOPS: cannot read config file: {}", path.display());
+                            return Err(ConfigError::new(ConfigErrorKind::Missing, path, message));
+                        }
+                        return Ok(None);
+                    };
+                    reading.files.push(path.clone());
+                    about_length(path, &source.bytes, &mut reading);
+                    settings.load(path, &source.bytes);
+                    if host.is_live() && source.owner != 0 {
+                        let message =
+                            "500 OOPS: config file not owned by correct user, or not a file";
+                        let error = ConfigError::new(ConfigErrorKind::Refused, path, message);
+                        settings.refuses.get_or_insert(
+                            error.with_help(format!("chown root {}", path.display())),
+                        );
+                    }
+                }
+            }
+        }
+        listening(&settings, servers, &mut reading);
+        reading.passive_enabled = settings.truth("pasv_enable", true);
+        let mut effective = PortSet::EMPTY;
+        about_range(&settings, &mut reading);
+        match settings.range() {
+            Some(ports) => {
+                effective = ports.into();
+                reading.passive.push(PassiveRange {
+                    ports,
+                    location: range_location(&settings),
+                });
+            }
+            None => effective = effective.union(&effective_range(DEFAULT_MINIMUM, 0).into()),
+        }
+        if let Some(setting) = settings.last("pasv_address") {
+            let advertised = Advertised {
+                address: text::clean(&setting.value),
+                directive: "pasv_address",
+                location: setting.location.clone(),
+            };
+            about_address(&settings, &advertised, &mut reading);
+            reading.advertised.push(advertised);
+        }
+        effective = effective.union(&per_user(host, &settings, &mut reading)?);
+        let never_starts = reading
+            .refuses
+            .as_ref()
+            .is_some_and(|error| error.kind == ConfigErrorKind::Refused);
+        if reading.passive_enabled && !never_starts {
+            reading.effective = effective;
+        }
+        capacity(&settings, &mut reading);
+        Ok(Some(reading))
+    }
+}
+
+/// The control port, and whether the daemon would listen at all.
+fn listening(settings: &Settings, servers: &[SuperServer], reading: &mut Reading) {
+    reading.refuses.clone_from(&settings.refuses);
+    let port = settings
+        .number("listen_port")
+        .map_or(21, |port| (port % 65_536) as u16);
+    // Port 0 is a random one (RUN).
+    reading.control = if port == 0 { Vec::new() } else { vec![port] };
+    if settings.truth("implicit_ssl", false) && settings.truth("ssl_enable", false) {
+        reading.findings.push(
+            Finding::new(
+                "implicit-ftps",
+                format!("port {port} speaks TLS from the first byte (implicit_ssl=YES)"),
+            )
+            .with_hint("the usual port is 990: listen_port=990"),
+        );
+    }
+    let Some(path) = reading.files.first().cloned() else {
+        return;
+    };
+    let listens = settings.truth("listen", false);
+    let listens_ipv6 = settings.truth("listen_ipv6", false);
+    if listens && listens_ipv6 {
+        let error = ConfigError::new(
+            ConfigErrorKind::Refused,
+            &path,
+            "500 OOPS: run two copies of vsftpd for IPv4 and IPv6",
+        );
+        reading
+            .refuses
+            .get_or_insert(error.with_help("keep listen_ipv6=YES alone: it listens for IPv4 too"));
+    } else if !listens && !listens_ipv6 {
+        if let Some(server) = servers.first() {
+            reading.control = servers.iter().map(|server| server.port).collect();
+            reading.files.push(server.path.clone());
+        } else if path == Path::new(PATHS[0]) {
+            let message =
+                "500 OOPS: vsftpd: not configured for standalone, must be started from inetd";
+            let error = ConfigError::new(ConfigErrorKind::RefusedHere, &path, message);
+            reading.refuses.get_or_insert(error.with_help(
+                "write listen_ipv6=YES (it listens for IPv4 too), or start vsftpd from inetd",
+            ));
+        }
+    }
+}
+
+/// The bound that counts for the place of the range.
+fn range_location(settings: &Settings) -> Location {
+    let bound = settings
+        .last("pasv_min_port")
+        .or_else(|| settings.last("pasv_max_port"));
+    bound.map_or_else(|| Location::file(""), |setting| setting.location.clone())
+}
+
+/// What the daemon repairs without a word.
+fn about_range(settings: &Settings, reading: &mut Reading) {
+    for key in ["pasv_min_port", "pasv_max_port", "listen_port"] {
+        let mut same = settings
+            .list
+            .iter()
+            .rev()
+            .filter(|setting| setting.key == key);
+        let last = same.next();
+        for (earlier, last) in same.zip(last) {
+            let message = format!(
+                "{key}={} is ignored: {key} stands again on {}",
+                text::clean(&earlier.value),
+                last.location
+            );
+            reading.findings.push(
+                Finding::new("duplicate-setting", message)
+                    .with_hint("remove one of the two lines")
+                    .at(earlier.location.clone()),
+            );
+        }
+    }
+    let (minimum, maximum) = (
+        settings.last("pasv_min_port"),
+        settings.last("pasv_max_port"),
+    );
+    let Some(used) = settings.range() else {
+        return;
+    };
+    let mut find = |code, message: String, setting: &Setting| {
+        let hint = "write both ports from 1025 to 65534, the lower one first: pasv_min_port=49152 and pasv_max_port=65534";
+        reading.findings.push(
+            Finding::new(code, message)
+                .with_hint(hint)
+                .at(setting.location.clone()),
+        );
+    };
+    for setting in [minimum, maximum].into_iter().flatten() {
+        let value = text::clean(&setting.value);
+        if setting
+            .value
+            .iter()
+            .any(|byte| matches!(byte, b'"' | b'\''))
+        {
+            find(
+                "quoted-value",
+                format!(
+                    "{}={value}: vsftpd takes quotes for 0; it uses {used}",
+                    setting.key
+                ),
+                setting,
+            );
+        } else if setting.value.first() == Some(&b'0') && setting.value.len() > 1 {
+            find(
+                "range-repaired",
+                format!(
+                    "{}={value}: a leading 0 makes it octal, {}",
+                    setting.key,
+                    number(&setting.value)
+                ),
+                setting,
+            );
+        }
+    }
+    match (minimum, maximum) {
+        (Some(one), None) | (None, Some(one)) => find(
+            "single-bound",
+            format!("only {} is set: vsftpd uses {used}", one.key),
+            one,
+        ),
+        (Some(low), Some(high)) => {
+            let (first, last) = (number(&low.value), number(&high.value));
+            let repaired = (u32::from(used.first()), u32::from(used.last())) != (first, last);
+            let code = match (first, last) {
+                _ if !repaired => return,
+                (first, last) if first > 65_535 || last > 65_535 => "range-above-65535",
+                (0, 0) => "range-repaired",
+                (first, last) if first > last => "range-reversed",
+                (first, _) if first < 1024 => "range-below-1024",
+                _ => "range-repaired",
+            };
+            find(
+                code,
+                format!("pasv_min_port={first} and pasv_max_port={last}: vsftpd uses {used}"),
+                low,
+            );
+        }
+        (None, None) => {}
+    }
+}
+
+/// RUN: A name without `pasv_addr_resolve` kills the session at its first PASV.
+fn about_address(settings: &Settings, advertised: &Advertised, reading: &mut Reading) {
+    let numeric = advertised.address.parse::<std::net::IpAddr>().is_ok();
+    if !numeric && !settings.truth("pasv_addr_resolve", false) {
+        let message = format!(
+            "pasv_address={} is no address: sessions die at their first PASV",
+            advertised.address
+        );
+        let hint = "write pasv_addr_resolve=YES, or the address itself";
+        reading.findings.push(
+            Finding::new("private-address", message)
+                .with_hint(hint)
+                .at(advertised.location.clone()),
+        );
+    }
+}
+
+fn about_length(path: &Path, bytes: &[u8], reading: &mut Reading) {
+    if bytes.len() > READ_LIMIT {
+        let message = format!(
+            "vsftpd reads only the first {READ_LIMIT} bytes of {}",
+            path.display()
+        );
+        let finding = Finding::new("ignored-configuration", message);
+        reading.findings.push(
+            finding
+                .with_hint("shorten the file: comments count")
+                .at(Location::file(path)),
+        );
+    }
+}
+
+/// RUN: `user_config_dir/USER` is loaded after login and overrides the range: the union over that folder.
+fn per_user(
+    host: &Host,
+    settings: &Settings,
+    reading: &mut Reading,
+) -> Result<PortSet, ConfigError> {
+    let mut ports = PortSet::EMPTY;
+    let Some(folder) = settings.last("user_config_dir") else {
+        return Ok(ports);
+    };
+    let folder = PathBuf::from(text::clean(&folder.value));
+    for name in host.disk.list(&folder)?.unwrap_or_default() {
+        let path = folder.join(name);
+        let Some(source) = host.disk.read(&path)? else {
+            continue;
+        };
+        let mut user = Settings {
+            list: settings.list.clone(),
+            refuses: None,
+        };
+        user.load(&path, &source.bytes);
+        if let Some(error) = user.refuses {
+            let message = format!(
+                "{}: sessions of this user end with {}",
+                path.display(),
+                error.message
+            );
+            let finding = Finding::new("user-directory", message)
+                .with_hint(error.help.clone().unwrap_or_default());
+            reading.findings.push(finding.at(error.location.clone()));
+            continue;
+        }
+        reading.files.push(path.clone());
+        let own = user.list[settings.list.len()..]
+            .iter()
+            .any(|setting| matches!(setting.key.as_str(), "pasv_min_port" | "pasv_max_port"));
+        if let Some(range) = user.range().filter(|_| own) {
+            ports = ports.union(&range.into());
+            if !reading.passive.iter().any(|known| known.ports == range) {
+                reading.passive.push(PassiveRange {
+                    ports: range,
+                    location: range_location(&user),
+                });
+            }
+        }
+    }
+    Ok(ports)
+}
+
+/// RUN: With all ports busy, nine random tries and then the session dies.
+fn capacity(settings: &Settings, reading: &mut Reading) {
+    let Some(range) = reading.passive.first() else {
+        return;
+    };
+    let ports = u32::from(range.ports.last() - range.ports.first()) + 1;
+    let Some(setting) = settings.last("max_clients") else {
+        return;
+    };
+    let clients = number(&setting.value);
+    if clients > ports {
+        let message = format!(
+            "max_clients={clients}, the range {} has {ports} ports: sessions die with 500 OOPS: vsf_sysutil_bind",
+            range.ports
+        );
+        let hint = format!("write max_clients={ports}, or a wider range");
+        reading.findings.push(
+            Finding::new("range-too-small", message)
+                .with_hint(hint)
+                .at(range.location.clone()),
+        );
+    }
+}

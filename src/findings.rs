@@ -285,6 +285,46 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         Severity::Error,
         "what keeps the ports from being reached is no rule that an accept could come before",
     ),
+    (
+        "boot-loads-nothing",
+        Severity::Info,
+        "the next boot loads no firewall: nothing is closed after it",
+    ),
+    (
+        "boot-managed",
+        Severity::Info,
+        "another program loads the rules at boot: the next boot is not judged",
+    ),
+    (
+        "boot-other-namespace",
+        Severity::Info,
+        "boot loads the rules of another network namespace than this one: the next boot is not judged",
+    ),
+    (
+        "boot-two-loaders",
+        Severity::Warning,
+        "several loaders are enabled at boot: each may undo what another has loaded",
+    ),
+    (
+        "boot-file-missing",
+        Severity::Warning,
+        "a loader is enabled at boot, but the file that it loads is not there",
+    ),
+    (
+        "boot-file-rejected",
+        Severity::Error,
+        "the loader rejects the file that it loads at boot: the host would start without its rules",
+    ),
+    (
+        "boot-file-not-written",
+        Severity::Error,
+        "what boot loads could not be read, proved or written: nothing was changed there",
+    ),
+    (
+        "boot-file-not-editable",
+        Severity::Error,
+        "the rules that boot loads close the ports, and no line in a file opens them: the boot unit must",
+    ),
 ];
 
 impl Finding {

@@ -1,5 +1,6 @@
 //! Which loaders boot runs, told by the links that enable their services; nothing is started to find out.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::reach::Family;
@@ -315,20 +316,11 @@ impl Boot {
     }
 
     /// Whether boot starts the service.
+    /// Where systemd runs only its links count (`sd_booted(3)`). Elsewhere, in an image or a container, nothing tells which
+    /// of the two will boot: either counts.
     fn enabled(&self, service: &str) -> bool {
-        if self.has_systemd() {
-            self.enabled_in_systemd(service)
-        } else {
-            self.enabled_in_rc(service)
-        }
-    }
-
-    fn has_systemd(&self) -> bool {
-        if self.root == Path::new("/") {
-            // sd_booted(3). Debian's packages make systemd's links also where something else boots.
-            return self.exists("/run/systemd/system");
-        }
-        self.exists(ENABLEMENT)
+        let systemd_runs = self.root == Path::new("/") && self.exists("/run/systemd/system");
+        self.enabled_in_systemd(service) || !systemd_runs && self.enabled_in_rc(service)
     }
 
     fn enabled_in_systemd(&self, service: &str) -> bool {
@@ -418,8 +410,26 @@ impl Loader {
     }
 }
 
-/// Whether this network namespace is another than that of the first process, for which boot's loaders run.
+/// What boot reads of a host's configuration.
+const BOOT_PATHS: [&str; 5] = [
+    "etc",
+    "etc/systemd/system",
+    "etc/nftables.conf",
+    "etc/iptables",
+    "etc/sysconfig",
+];
+
+/// Whether this network namespace is another than that of the first process, for which boot's loaders run from the
+/// files that are seen here. Files of its own make a namespace a host of its own.
 fn in_a_namespace_of_its_own() -> bool {
+    let file = |root: &str, path: &str| {
+        let metadata = std::fs::metadata(Path::new(root).join(path)).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let same = |path: &str| file("/", path) == file("/proc/1/root", path);
+    if std::fs::metadata("/proc/1/root/etc").is_ok() && !BOOT_PATHS.into_iter().all(same) {
+        return false;
+    }
     let own = std::fs::read_link("/proc/thread-self/ns/net");
     if let (Ok(own), Ok(first)) = (own, std::fs::read_link("/proc/1/ns/net")) {
         return own != first;

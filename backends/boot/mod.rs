@@ -23,14 +23,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use find::{Boot, Note};
-pub use memory::Proof;
 pub use with::{LayerEdit, WithBoot, unjudged};
 
 use self::search::Search;
 use self::shape::Shape;
 use self::sources::{Digest, Source};
 use self::text::{Splice, Text};
-use crate::backend::{Desired, Plan};
+use crate::backend::{Desired, Plan, Proof};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::file::Snapshot;
 use crate::model::ruleset::{Interface, Ruleset};

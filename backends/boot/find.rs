@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::host::file::follow;
 use crate::model::reach::Family;
 
 /// What the next boot loads.
@@ -142,9 +143,10 @@ impl Boot {
         }
     }
 
-    /// Where a path of the booted system is now.
+    /// Where a path of the booted system is now, links followed.
     pub(crate) fn real(&self, path: &Path) -> PathBuf {
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
+        let plain = || self.root.join(path.strip_prefix("/").unwrap_or(path));
+        follow(&self.root, path).unwrap_or_else(|_| plain())
     }
 
     fn exists(&self, path: &str) -> bool {
@@ -186,6 +188,7 @@ impl Boot {
     fn netfilter_persistent(&mut self) {
         let service = "netfilter-persistent.service";
         let all = !self.exists(PLUGINS);
+        self.note_unknown_plugins(service);
         let has = |boot: &Self, plugin: &str| all || boot.exists(&format!("{PLUGINS}/{plugin}"));
         let sets = PathBuf::from("/etc/iptables/ipsets");
         if has(self, "10-ipset") && self.real(&sets).exists() {
@@ -204,6 +207,33 @@ impl Boot {
                 });
             }
         }
+    }
+
+    /// Plugins of other packages or the admin's own may load more.
+    fn note_unknown_plugins(&mut self, service: &str) {
+        let entries = std::fs::read_dir(self.root.join(PLUGINS));
+        let names = entries.into_iter().flatten().flatten();
+        let mut unknown: Vec<String> = names
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| {
+                !name.ends_with("-ip4tables")
+                    && !name.ends_with("-ip6tables")
+                    && !name.ends_with("-ipset")
+            })
+            .collect();
+        if unknown.is_empty() {
+            return;
+        }
+        unknown.sort();
+        self.notes.push(Note {
+            code: "boot-unknown-plugin",
+            warning: true,
+            message: format!(
+                "{service} also runs {}, and what that loads is not judged",
+                unknown.join(", ")
+            ),
+            hint: None,
+        });
     }
 
     fn iptables(&mut self) {

@@ -21,6 +21,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 pub use find::{Boot, Note};
 pub use memory::Proof;
@@ -183,6 +184,7 @@ impl BootLayer {
                 .map(|source| Text::new(&source.bytes))
                 .collect(),
             shape: Shape::of(ruleset),
+            started: Instant::now(),
         };
         refusals.extend(search.edit(&decision)?);
         let edited = sources.iter().zip(&search.texts);

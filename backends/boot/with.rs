@@ -144,6 +144,8 @@ pub fn unjudged(error: &Error, desired: &Desired) -> Option<(Vec<ReachMap>, Refu
     let code = match error.kind() {
         ErrorKind::Refused => "boot-file-rejected",
         ErrorKind::Unsupported => "boot-file-not-editable",
+        // A container may have CAP_NET_ADMIN and yet not make namespaces.
+        ErrorKind::Permission => "boot-not-judged",
         _ => return None,
     };
     let maps = desired.families.iter().map(|family| ReachMap {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::scripts;
 use crate::host::file::follow;
 use crate::model::reach::Family;
 
@@ -110,6 +111,7 @@ impl Boot {
             }
         }
         boot.find_managers();
+        boot.find_scripts();
         boot.count(&services);
         boot
     }
@@ -298,6 +300,26 @@ impl Boot {
         }
     }
 
+    /// Without a usual loader, a script must be what loads the rules: they are not known then. Beside one, it most
+    /// probably adds to them.
+    fn find_scripts(&mut self) {
+        let scripts = scripts::find(self);
+        if self.loaders.is_empty() && self.managed.is_empty() {
+            let scripts = scripts.into_iter();
+            let loaders = scripts.map(|(service, command)| Loader::Script { service, command });
+            self.loaders.extend(loaders);
+            return;
+        }
+        for (script, line) in scripts {
+            self.notes.push(Note {
+                code: "boot-script",
+                warning: true,
+                message: format!("{script} also loads rules (`{line}`), which are not judged"),
+                hint: None,
+            });
+        }
+    }
+
     /// None, or more than one: worth a word.
     fn count(&mut self, services: &[&'static str]) {
         // iptables-services are two for one firewall.
@@ -332,7 +354,7 @@ impl Boot {
                 message: format!("{name} loads the rules at boot"),
                 hint: None,
             });
-        } else if names.is_empty() {
+        } else if names.is_empty() && self.loaders.is_empty() {
             self.notes.push(Note {
                 code: "boot-loads-nothing",
                 warning: false,
@@ -345,7 +367,7 @@ impl Boot {
     }
 
     /// Whether boot starts the service.
-    fn enabled(&self, service: &str) -> bool {
+    pub(crate) fn enabled(&self, service: &str) -> bool {
         if self.has_systemd() {
             self.enabled_in_systemd(service)
         } else {

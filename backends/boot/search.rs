@@ -151,6 +151,13 @@ impl Search<'_> {
             }
             let next = match self.attempt(file, group, *boundary, rule)? {
                 Landing::Here => return Ok(true),
+                // All of the group is behind the place, or before it.
+                Landing::Behind(index) if index > rule.index && at == 0 => break,
+                Landing::Behind(index)
+                    if index < rule.index && at + 1 == group.boundaries.len() =>
+                {
+                    break;
+                }
                 Landing::Behind(index) if index > rule.index => {
                     upwards(group, at, index - rule.index)
                 }

@@ -26,7 +26,7 @@ use std::time::Instant;
 
 pub use find::{Boot, Note};
 pub use memory::Proof;
-pub use with::{LayerEdit, WithBoot, unjudged};
+pub use with::{LayerEdit, WithBoot, not_written, unjudged};
 
 use self::search::Search;
 use self::shape::Shape;

@@ -384,8 +384,7 @@ fn failed(action: &str, path: &Path, source: std::io::Error) -> Error {
         ),
         _ => None,
     };
-    let error =
-        Error::new(kind, format!("cannot {action} `{shown}`: {source}")).with_source(source);
+    let error = Error::new(kind, format!("cannot {action} `{shown}`")).with_source(source);
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,

@@ -9,6 +9,10 @@ use crate::proof::place::{self, Insertion, MARK};
 
 /// A rule that carries our mark.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "nftables"),
+    expect(dead_code, reason = "only the kernel's rules are known by handles")
+)]
 pub(crate) struct Own {
     pub(crate) family: TableFamily,
     pub(crate) table: String,

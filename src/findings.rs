@@ -306,6 +306,16 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "several loaders are enabled at boot: each may undo what another has loaded",
     ),
     (
+        "boot-script",
+        Severity::Warning,
+        "boot runs a script that loads rules: what it loads is not known beforehand",
+    ),
+    (
+        "boot-unknown-plugin",
+        Severity::Warning,
+        "netfilter-persistent runs a plugin that is not known: what it loads is not judged",
+    ),
+    (
         "boot-file-missing",
         Severity::Warning,
         "a loader is enabled at boot, but the file that it loads is not there",
@@ -318,7 +328,12 @@ pub const CODES: &[(&str, Severity, &str)] = &[
     (
         "boot-file-not-written",
         Severity::Error,
-        "what boot loads could not be read, proved or written: nothing was changed there",
+        "the file that boot loads could not be written: it is as before",
+    ),
+    (
+        "boot-not-judged",
+        Severity::Error,
+        "what boot loads could not be read or loaded: nothing is known of the next boot",
     ),
     (
         "boot-file-not-editable",

@@ -5,7 +5,7 @@ use firewall::backend::{Backend, Desired, Layer, Plan, Proof, Refusal, Scope};
 use firewall::model::ports::PortSet;
 use firewall::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use firewall::model::ruleset::Ruleset;
-use firewall::{Error, ErrorKind, proof};
+use firewall::{Error, ErrorKind, boot, proof};
 
 /// What was found, and done, in one layer of one backend.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ pub fn reconcile<B: Backend>(
 /// A boot configuration that its own loader rejects, or that cannot be told or written, is a finding of its layer: the
 /// running firewall may still be mended.
 fn unjudged(error: &anyhow::Error, desired: &Desired) -> Option<(LayerOutcome, bool)> {
-    let (reach, refusal) = firewall::boot::unjudged(error.downcast_ref()?, desired);
+    let (reach, refusal) = boot::unjudged(error.downcast_ref()?, desired);
     let outcome = LayerOutcome {
         layer: Layer::Permanent,
         in_sync: false,
@@ -161,7 +161,17 @@ fn reconcile_layer<B: Backend>(
             Err(error) if moved(&error) => {
                 tracing::debug!("the ruleset moved under the edit, starting over: {error}");
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                let refusal = error
+                    .downcast_ref()
+                    .and_then(|error| boot::not_written(error, desired));
+                let Some(refusal) = refusal.filter(|_| layer == Layer::Permanent) else {
+                    return Err(error);
+                };
+                let mut refusals = plan.refusals;
+                refusals.push(refusal);
+                return Ok((done(false, reach, made, refusals), filters));
+            }
         }
     }
     anyhow::bail!(

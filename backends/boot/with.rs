@@ -166,22 +166,45 @@ pub fn unjudged(error: &Error, desired: &Desired) -> (Vec<ReachMap>, Refusal) {
     let code = match error.kind() {
         ErrorKind::Refused => "boot-file-rejected",
         ErrorKind::Unsupported => "boot-file-not-editable",
-        _ => "boot-file-not-written",
+        // A container may have CAP_NET_ADMIN and yet not make namespaces.
+        _ => "boot-not-judged",
     };
+    let message = in_words(error);
     let maps = desired.families.iter().map(|family| ReachMap {
         family: *family,
         entries: vec![ReachEntry {
             ports: desired.ports.clone(),
             reach: Reach::Unknown,
-            because: error.to_string(),
+            because: message.clone(),
         }],
         exceptions: Vec::new(),
     });
     let refusal = Refusal {
         code,
-        message: error.to_string(),
+        message: message.clone(),
         hint: Some(error.hint().unwrap_or(BOOT_UNIT).to_owned()),
         ports: desired.ports.clone(),
     };
     (maps.collect(), refusal)
+}
+
+/// What to report when an edit of a boot file could not be written: it is as before, and so are the ports.
+pub fn not_written(error: &Error, desired: &Desired) -> Option<Refusal> {
+    let (ErrorKind::Io | ErrorKind::Permission | ErrorKind::NotOurs) = error.kind() else {
+        return None;
+    };
+    Some(Refusal {
+        code: "boot-file-not-written",
+        message: in_words(error),
+        hint: Some(error.hint().unwrap_or(BOOT_UNIT).to_owned()),
+        ports: desired.ports.clone(),
+    })
+}
+
+/// The error and the system's own behind it.
+fn in_words(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }

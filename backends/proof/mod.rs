@@ -4,9 +4,13 @@
 //! to a local address: its opening packet, the reply, and the client's next packet. Nothing else in the program decides
 //! what is open.
 
+mod changes;
 mod describe;
+mod flow;
+mod names;
 mod packet;
 pub mod place;
+mod scope;
 mod steps;
 mod trace;
 mod truth;

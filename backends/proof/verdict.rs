@@ -9,10 +9,13 @@ use crate::model::ruleset::{
 };
 
 use super::describe;
-use super::packet::{Packet, Phase, Situation};
+use super::flow::Memory;
+use super::names::Names;
+use super::packet::{Packet, Phase};
+use super::scope::Ports;
 use super::steps::{Recorder, Step};
-use super::trace::{Block, Doubt, Intent, Names, Outcome, Spot, Tracer};
-use super::truth::Ports;
+use super::trace::{Block, Doubt, Intent, Outcome, Spot, Tracer};
+use super::truth::ALL_ADDRESSES;
 
 /// The verdicts, and what placement needs to know of the blocks.
 #[derive(Clone, Debug)]
@@ -121,14 +124,14 @@ pub(super) fn rule_effect(ruleset: &Ruleset, table: usize, rule: &Rule, family: 
         consulted_interface: false.into(),
         consulted_address: false.into(),
     };
-    let mut situations = vec![(PortSet::all(), Situation::START)];
+    let mut memory = Memory::start();
     let mut recorder = Recorder::default();
     let tracer = Tracer::new(
         (table, found),
         0,
         names,
         &packet,
-        &mut situations,
+        &mut memory,
         &mut recorder,
     );
     tracer.exceptions(rule)
@@ -252,7 +255,8 @@ impl<'a> Way<'a> {
 
     fn run(&mut self, names: &[Names<'a>], ports: &PortSet, recorder: &mut Recorder) {
         let mut alive = ports.clone();
-        let mut situations = vec![(PortSet::all(), Situation::START)];
+        let mut memory = Memory::start();
+        let mut shares = Vec::new();
         for phase in Phase::ALL {
             for hook in phase.hooks() {
                 // The first rule that translates settles it; further nat chains are not asked (`nf_nat_inet_fn`).
@@ -280,11 +284,13 @@ impl<'a> Way<'a> {
                         chain,
                         names,
                         &packet,
-                        &mut situations,
+                        &mut memory,
                         recorder,
                     );
-                    let outcome = if base.kind == ChainKind::Nat {
-                        let outcome = tracer.run(&alive.difference(&translated), base.policy);
+                    let mut outcome = if base.kind == ChainKind::Nat {
+                        // What is not tracked is not translated.
+                        let passed_by = translated.union(&tracer.memory.untracked());
+                        let outcome = tracer.run(&alive.difference(&passed_by), base.policy);
                         translated = translated.union(&outcome.translated);
                         outcome
                     } else {
@@ -292,12 +298,46 @@ impl<'a> Way<'a> {
                     };
                     self.by_interface |= packet.consulted_interface.get();
                     self.by_address |= packet.consulted_address.get();
+                    if phase == Phase::Opening {
+                        shares.append(&mut outcome.shares);
+                    }
                     self.settle(&mut alive, outcome, phase, *hook);
                 }
             }
-            for (_, situation) in &mut situations {
+            for (_, situation) in &mut memory.situations {
                 *situation = situation.next_packet(phase);
             }
+        }
+        self.add_up(&shares, ports);
+    }
+
+    /// Many narrow bans can add up to the greater part of the Internet.
+    fn add_up(&mut self, shares: &[(PortSet, u64, Spot)], ports: &PortSet) {
+        let mut sums = vec![(ports.clone(), 0_u64)];
+        for (ports, share, spot) in shares {
+            let mut split = Vec::with_capacity(sums.len() + 1);
+            for (scope, sum) in sums {
+                let (inside, outside) = (scope.intersection(ports), scope.difference(ports));
+                let more = sum.saturating_add(*share);
+                if more <= ALL_ADDRESSES / 2 {
+                    split.push((inside, more));
+                } else {
+                    self.note(
+                        inside.clone(),
+                        Reach::Restricted,
+                        Phase::Opening,
+                        Some(spot.clone()),
+                    );
+                    self.doubts.push(Doubt {
+                        spot: spot.clone(),
+                        ports: inside,
+                        unknown: false,
+                    });
+                }
+                split.push((outside, sum));
+            }
+            split.retain(|(ports, _)| !ports.is_empty());
+            sums = split;
         }
     }
 
@@ -314,7 +354,7 @@ impl<'a> Way<'a> {
                 };
                 if matches!(hook, Hook::Ingress | Hook::Egress) {
                     self.by_interface = true;
-                    if !base.devices.contains(&self.interface.name) {
+                    if !base.sees_device(&self.interface.name) {
                         continue;
                     }
                 }
@@ -323,7 +363,12 @@ impl<'a> Way<'a> {
         }
         // Of equal priorities the chain that was registered last comes first (`nf_hook_entries_grow`).
         found.reverse();
-        found.sort_by_key(|(.., base)| base.priority);
+        // Address translation has a place of its own (`NF_IP_PRI_NAT_DST`, `_SRC`), where its chains follow each other.
+        found.sort_by_key(|(.., base)| match (base.kind, hook) {
+            (ChainKind::Nat, Hook::Prerouting | Hook::Output) => (-100, base.priority),
+            (ChainKind::Nat, _) => (100, base.priority),
+            _ => (base.priority, 0),
+        });
         found
     }
 

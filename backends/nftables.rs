@@ -2,6 +2,7 @@
 
 pub mod batch;
 
+use std::cell::LazyCell;
 use std::fmt;
 
 use crate::backend::{Backend, Desired, Layer, Plan, Scope};
@@ -11,6 +12,7 @@ use crate::model::ruleset::{
     Field, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Verdict,
 };
 use crate::netfilter::{self, Socket};
+use crate::proof::Bans;
 use crate::proof::place::{self, Insertion, MARK};
 
 /// The kernel's `nf_tables`, over one netlink socket.
@@ -239,6 +241,7 @@ fn without_own(ruleset: &Ruleset) -> Ruleset {
 
 fn own_rules(ruleset: &Ruleset) -> Vec<Own> {
     let mut own = Vec::new();
+    let bans = LazyCell::new(|| Bans::new(ruleset));
     for (table_index, table) in ruleset.tables.iter().enumerate() {
         for chain in &table.chains {
             let mut index = 0;
@@ -265,8 +268,7 @@ fn own_rules(ruleset: &Ruleset) -> Vec<Own> {
                     before: behind().next().map(|rule| rule.handle),
                     ports,
                     local_only: rule.statements.iter().any(is_local_only),
-                    ban_behind: behind()
-                        .any(|rule| place::is_ban(ruleset, table_index, rule, &set)),
+                    ban_behind: behind().any(|rule| bans.in_rule(table_index, rule, &set)),
                 });
             }
         }

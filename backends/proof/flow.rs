@@ -55,7 +55,7 @@ impl Path {
 }
 
 /// What rules leave behind for those that come later.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Memory {
     /// Marks and tracking, which may differ from port to port.
     pub(super) situations: Vec<(PortSet, Situation)>,
@@ -70,6 +70,15 @@ impl Memory {
             situations: vec![(PortSet::all(), Situation::START)],
             updated: Vec::new(),
         }
+    }
+
+    /// The same, with marks that depend on the source.
+    pub(super) fn marked_by_source() -> Self {
+        let mut memory = Self::start();
+        for (_, situation) in &mut memory.situations {
+            situation.marked_by_source = true;
+        }
+        memory
     }
 
     /// The ports whose packets are surely not tracked.

@@ -4,6 +4,7 @@
 //! to a local address: its opening packet, the reply, and the client's next packet. Nothing else in the program decides
 //! what is open.
 
+mod bans;
 mod changes;
 mod describe;
 mod flow;
@@ -16,5 +17,6 @@ mod trace;
 mod truth;
 mod verdict;
 
+pub(crate) use bans::Bans;
 pub use steps::{Effect, Step};
 pub use verdict::{Judgement, Obstacle, filters_input, judge, trace, walk};

@@ -130,6 +130,8 @@ pub(super) struct Situation {
     pub(super) packet_mark: Option<u32>,
     /// The connection's mark.
     pub(super) connection_mark: Option<u32>,
+    /// Some sources have other marks than these.
+    pub(super) marked_by_source: bool,
     /// How connection tracking sees this packet.
     pub(super) tracking: Tracking,
     /// How it saw the opening packet.
@@ -149,6 +151,7 @@ impl Situation {
     pub(super) const START: Self = Self {
         packet_mark: Some(0),
         connection_mark: Some(0),
+        marked_by_source: false,
         tracking: Tracking::Tracked,
         opening: Tracking::Tracked,
     };
@@ -163,6 +166,7 @@ impl Situation {
         Self {
             packet_mark: Some(0),
             connection_mark: self.connection_mark,
+            marked_by_source: self.marked_by_source,
             tracking: Tracking::Tracked,
             opening,
         }
@@ -384,6 +388,9 @@ impl Packet<'_> {
             }
         };
         match value {
+            _ if situation.marked_by_source => {
+                bytes.extend([Byte::from(Origin::Unknown(Uncertainty::Source)); 4]);
+            }
             Some(value) => push(bytes, &value.to_ne_bytes()),
             None => bytes.extend([Byte::other(); 4]),
         }

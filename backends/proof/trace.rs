@@ -283,25 +283,20 @@ impl<'a, 'p> Tracer<'a, 'p> {
         }
     }
 
-    /// The ports for which the rule turns away others than this connection.
-    pub(super) fn exceptions(&self, rule: &Rule) -> Ports {
-        let mut truth = Truth::always();
-        let mut mapped = Ports::None;
-        for statement in &rule.statements {
-            truth = truth.and(&self.test(statement));
-            if let Statement::VerdictMap { value, map } = statement
-                && let Some(map) = self.names.sets.get(map.as_str())
-                && let Some(bytes) = self.packet.load(value, &Situation::START)
-            {
-                for (found, _) in truth::verdicts(&bytes, map, self.packet.family) {
-                    mapped = mapped.or(&truth.and(&found).except);
-                }
-            }
+    /// The verdicts of a map, each with who meets it.
+    pub(super) fn mapped(&self, statement: &'a Statement) -> Vec<(Truth, &'a Verdict)> {
+        let mut mapped = Vec::new();
+        if let Statement::VerdictMap { value, map } = statement
+            && let Some(map) = self.names.sets.get(map.as_str()).copied()
+            && let Some(bytes) = self.packet.load(value, &Situation::START)
+        {
+            let verdicts = truth::verdicts(&bytes, map, self.packet.family).into_iter();
+            mapped.extend(verdicts.filter_map(|(truth, verdict)| Some((truth, verdict?))));
         }
-        truth.except.or(&mapped)
+        mapped
     }
 
-    fn test(&self, statement: &Statement) -> Truth {
+    pub(super) fn test(&self, statement: &Statement) -> Truth {
         match statement {
             Statement::Match { value, test } => {
                 self.in_each_situation(|situation| match self.packet.load(value, situation) {
@@ -344,6 +339,7 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     truth.must = truth.must.and(&scope);
                     truth.may = truth.may.and(&scope);
                     truth.except = truth.except.and(&scope);
+                    truth.lapse = truth.lapse.and(&scope);
                     sum.or(&truth)
                 }),
         }

@@ -35,6 +35,8 @@ pub(super) struct Truth {
     pub(super) why: Uncertainty,
     /// Some remote addresses, or some connections beyond a rate, would pass where this one does not.
     pub(super) except: Ports,
+    /// Some would not pass where this one does.
+    pub(super) lapse: Ports,
     /// How many of `2^32` remote addresses are such exceptions, at most.
     pub(super) share: u64,
     /// The outcome depends on the remote address: others fare differently.
@@ -50,6 +52,7 @@ impl Truth {
             may: Ports::All,
             why: Uncertainty::Source,
             except: Ports::None,
+            lapse: Ports::None,
             share: 0,
             source: false,
             port: false,
@@ -126,11 +129,13 @@ impl Truth {
             .except
             .and(&other.may.or(&other.except))
             .or(&other.except.and(&self.may.or(&self.except)));
+        let lapse = self.lapse.and(&other.may).or(&other.lapse.and(&self.may));
         Self {
             must: self.must.and(&other.must),
             may,
             why: self.reason().max(other.reason()),
             except,
+            lapse,
             share: self.share.max(other.share),
             source: self.source || other.source,
             port: self.port || other.port,
@@ -143,6 +148,10 @@ impl Truth {
             may: self.may.or(&other.may),
             why: self.reason().max(other.reason()),
             except: self.except.or(&other.except),
+            lapse: self
+                .lapse
+                .and(&other.must.not())
+                .or(&other.lapse.and(&self.must.not())),
             share: self.share.saturating_add(other.share),
             source: self.source || other.source,
             port: self.port || other.port,
@@ -154,8 +163,9 @@ impl Truth {
             must: self.may.not(),
             may: self.must.not(),
             why: self.why,
-            // Where an exception passed and this connection did not, it is now the other way round: nothing to except.
-            except: Ports::None,
+            // Where an exception passed and this connection did not, it is now the other way round.
+            except: self.lapse.clone(),
+            lapse: self.except.clone(),
             share: 0,
             source: self.source,
             port: self.port,

@@ -4,15 +4,12 @@ use std::net::IpAddr;
 
 use crate::model::ports::PortSet;
 use crate::model::reach::{Family, Reach, ReachEntry, ReachMap};
-use crate::model::ruleset::{
-    BaseChain, ChainKind, Hook, Interface, Rule, Ruleset, Table, TableFamily,
-};
+use crate::model::ruleset::{BaseChain, ChainKind, Hook, Interface, Ruleset, Table, TableFamily};
 
 use super::describe;
 use super::flow::Memory;
 use super::names::Names;
 use super::packet::{Packet, Phase};
-use super::scope::Ports;
 use super::steps::{Recorder, Step};
 use super::trace::{Block, Doubt, Intent, Outcome, Spot, Tracer};
 use super::truth::ALL_ADDRESSES;
@@ -80,10 +77,9 @@ fn judge_recorded(
     recorder: &mut Recorder,
 ) -> Judgement {
     let names = Names::of(ruleset);
-    let stand_in = no_interface();
     let mut ways: Vec<Way<'_>> = Vec::new();
     let mut dependent = true;
-    for (interface, addresses) in arrivals(ruleset, family, &stand_in) {
+    for (interface, addresses) in arrivals(ruleset, family) {
         for address in addresses {
             let mut way = Way::new(ruleset, family, interface, address);
             way.run(&names, ports, recorder);
@@ -103,65 +99,28 @@ fn judge_recorded(
     combine(ruleset, family, ports, &ways)
 }
 
-/// The ports for which a rule turns away some sources, as a connection that is none of them meets it.
-pub(super) fn rule_effect(ruleset: &Ruleset, table: usize, rule: &Rule, family: Family) -> Ports {
-    let names = Names::of(ruleset);
-    let stand_in = no_interface();
-    let (Some(names), Some(found)) = (names.get(table), ruleset.tables.get(table)) else {
-        return Ports::None;
-    };
-    if !sees(found.family, family) {
-        return Ports::None;
-    }
-    let packet = Packet {
-        family,
-        phase: Phase::Opening,
-        hook: Hook::Input,
-        priority: 0,
-        netdev: false,
-        interface: &stand_in,
-        local: None,
-        consulted_interface: false.into(),
-        consulted_address: false.into(),
-    };
-    let mut memory = Memory::start();
-    let mut recorder = Recorder::default();
-    let tracer = Tracer::new(
-        (table, found),
-        0,
-        names,
-        &packet,
-        &mut memory,
-        &mut recorder,
-    );
-    tracer.exceptions(rule)
-}
-
-/// A host without any interface but loopback is judged as if it had one.
-fn no_interface() -> Interface {
-    Interface {
-        name: "-".to_owned(),
-        index: u32::MAX,
-        hardware_type: 1,
-        group: 0,
-        up: true,
-        loopback: false,
-        addresses: Vec::new(),
-    }
-}
+/// A host without any interface but loopback is judged as if it had this one.
+static NO_INTERFACE: Interface = Interface {
+    name: String::new(),
+    index: u32::MAX,
+    hardware_type: 1,
+    group: 0,
+    up: true,
+    loopback: false,
+    addresses: Vec::new(),
+};
 
 /// The interfaces on which a connection from elsewhere can arrive, each with the local addresses it can be meant for.
-fn arrivals<'a>(
-    ruleset: &'a Ruleset,
+pub(super) fn arrivals(
+    ruleset: &Ruleset,
     family: Family,
-    stand_in: &'a Interface,
-) -> Vec<(&'a Interface, Vec<Option<IpAddr>>)> {
+) -> Vec<(&Interface, Vec<Option<IpAddr>>)> {
     let real: Vec<&Interface> = ruleset
         .interfaces
         .iter()
         .filter(|interface| interface.up && !interface.loopback)
         .collect();
-    let with = |accepts: fn(&IpAddr) -> bool| -> Vec<(&'a Interface, Vec<Option<IpAddr>>)> {
+    let with = |accepts: fn(&IpAddr) -> bool| -> Vec<(&Interface, Vec<Option<IpAddr>>)> {
         let addressed = real.iter().map(|interface| {
             let addresses = interface.addresses.iter();
             let meant = addresses.filter(|address| is_of(address, family) && accepts(address));
@@ -180,7 +139,7 @@ fn arrivals<'a>(
         return link_local;
     }
     if real.is_empty() {
-        return vec![(stand_in, vec![None])];
+        return vec![(&NO_INTERFACE, vec![None])];
     }
     real.iter()
         .map(|interface| (*interface, vec![None]))
@@ -198,7 +157,7 @@ fn is_link_local(address: &IpAddr) -> bool {
     }
 }
 
-fn sees(table: TableFamily, family: Family) -> bool {
+pub(super) fn sees(table: TableFamily, family: Family) -> bool {
     match table {
         TableFamily::Inet | TableFamily::Netdev => true,
         TableFamily::Ip => family == Family::Ipv4,

@@ -5,6 +5,7 @@ mod corpus;
 mod generator;
 mod harness;
 mod hostile;
+mod hostile_hosts;
 mod iptables;
 mod judge;
 mod oracle;

@@ -5,6 +5,7 @@
 mod advice;
 mod cpanel;
 pub mod disk;
+pub mod edit;
 mod error;
 mod filezilla_server;
 mod host;
@@ -18,9 +19,12 @@ mod vsftpd;
 
 use std::path::{Path, PathBuf};
 
+pub use edit::{Change, Edit, set_range};
 pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
 pub use host::Host;
 pub(crate) use text::clean;
+
+use firewall::model::ports::PortRange;
 
 use crate::findings::Finding;
 use crate::passive::Reading;
@@ -42,6 +46,18 @@ pub trait Daemon: Sync {
     /// # Errors
     /// When a file cannot be read to its end. A configuration that the daemon would refuse is a reading, not an error.
     fn read(&self, host: &Host, chosen: Option<&Path>) -> Result<Vec<Reading>, ConfigError>;
+
+    /// The ways to give its configuration a passive range, the one that an administrator would take first. Nothing is
+    /// written; whether a way does what it should is proved by reading what it would come to ([`set_range`]).
+    ///
+    /// # Errors
+    /// When a file cannot be read, or when the range is set where pasvsync cannot change it safely.
+    fn ways(
+        &self,
+        host: &Host,
+        chosen: Option<&Path>,
+        range: PortRange,
+    ) -> Result<Vec<Vec<Edit>>, ConfigError>;
 }
 
 /// Every daemon that pasvsync knows.
@@ -75,6 +91,8 @@ pub struct Request {
     pub only: Option<String>,
     /// Environment variables that the daemons are known to have, besides those of their units.
     pub environment: Vec<(String, String)>,
+    /// Texts to read instead of what is in the files of that name, as the daemon knows them; the files may be missing.
+    pub instead: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// The daemons that are here.

@@ -1,5 +1,6 @@
 //! Pure-FTPd: a configuration file, Debian's folder of options, or command line switches; all become switches.
 
+mod edit;
 mod matcher;
 mod simpleconf;
 mod switches;
@@ -11,7 +12,7 @@ use firewall::model::ports::PortRange;
 
 use self::switches::{argument_switches, script_switches};
 use super::disk::Kind;
-use super::{ConfigError, ConfigErrorKind, Daemon, Host, text, units};
+use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, text, units};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -58,10 +59,7 @@ impl Daemon for PureFtpd {
 
     fn read(&self, host: &Host, chosen: Option<&Path>) -> Result<Vec<Reading>, ConfigError> {
         let way = match chosen {
-            Some(path) if host.disk.kind(path) == Some(Kind::Folder) => {
-                Some(Way::Wrapper(path.to_path_buf()))
-            }
-            Some(path) => Some(Way::File(path.to_path_buf())),
+            Some(path) => Some(way(host, path)),
             None => find(host)?,
         };
         let Some(way) = way else {
@@ -107,6 +105,24 @@ impl Daemon for PureFtpd {
             super_server_ports(host, &way, &mut reading)?;
         }
         Ok(vec![reading])
+    }
+
+    fn ways(
+        &self,
+        host: &Host,
+        chosen: Option<&Path>,
+        range: PortRange,
+    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+        edit::ways(host, chosen, range)
+    }
+}
+
+/// How the daemon gets a configuration that was named: a folder is Debian's.
+fn way(host: &Host, path: &Path) -> Way {
+    if host.disk.kind(path) == Some(Kind::Folder) {
+        Way::Wrapper(path.to_path_buf())
+    } else {
+        Way::File(path.to_path_buf())
     }
 }
 

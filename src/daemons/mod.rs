@@ -1,6 +1,8 @@
 //! The FTP daemons: which are here, and what their configuration says.
 //!
-//! One file per daemon and one line in [`DAEMONS`]. Parsers take bytes and give values; [`disk::Disk`] alone reads.
+//! One file per daemon and one line in `DAEMONS`. Parsers take bytes and give values; [`disk::Disk`] alone reads.
+//! In the comments RUN marks what was seen in the running daemon, SRC what was read in its source, DOC what its vendor
+//! documents.
 
 mod advice;
 mod cpanel;
@@ -12,6 +14,8 @@ mod host;
 mod proftpd;
 mod pure_ftpd;
 mod pyftpdlib;
+mod restart;
+mod running;
 mod sftpgo;
 mod text;
 mod units;
@@ -22,6 +26,8 @@ use std::path::{Path, PathBuf};
 pub use edit::{Change, Edit, set_range};
 pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
 pub use host::Host;
+pub use restart::{Restart, restart};
+pub use running::about_running;
 pub(crate) use text::clean;
 
 use firewall::model::ports::PortRange;
@@ -58,6 +64,23 @@ pub trait Daemon: Sync {
         chosen: Option<&Path>,
         range: PortRange,
     ) -> Result<Vec<Vec<Edit>>, ConfigError>;
+
+    /// The daemon's own test of its configuration, where it has one that starts nothing.
+    ///
+    /// # Errors
+    /// When what starts the daemon cannot be read.
+    fn trial(&self, _: &Host, _: Option<&Path>) -> Result<Option<Trial>, ConfigError> {
+        Ok(None)
+    }
+}
+
+/// A command that fails when a daemon would refuse its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// The environment that the daemon has, besides the usual.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Every daemon that pasvsync knows.

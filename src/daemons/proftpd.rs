@@ -17,7 +17,7 @@ use firewall::model::ports::{PortRange, PortSet};
 
 use self::parse::{Build, Parsed, Settings, Start};
 use super::units::{self, Command};
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Trial, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{PassiveRange, Reading};
 
@@ -29,6 +29,13 @@ const PATHS: &[&str] = &[
     "/etc/proftpd/proftpd.conf",
     "/etc/proftpd.conf",
     "/usr/local/etc/proftpd.conf",
+];
+
+/// Where the program is.
+const PROGRAMS: &[&str] = &[
+    "/usr/sbin/proftpd",
+    "/usr/local/sbin/proftpd",
+    "/opt/proftpd/sbin/proftpd",
 ];
 
 /// ProFTPD.
@@ -73,6 +80,28 @@ impl Daemon for ProFtpd {
         range: PortRange,
     ) -> Result<Vec<Vec<Edit>>, ConfigError> {
         edit::ways(host, chosen, range)
+    }
+
+    fn trial(&self, host: &Host, chosen: Option<&Path>) -> Result<Option<Trial>, ConfigError> {
+        let Some(found) = Self::parsed(host, chosen)? else {
+            return Ok(None);
+        };
+        let invocation = Invocation::find(host)?;
+        let program = PROGRAMS
+            .iter()
+            .find(|program| host.disk.kind(Path::new(program)).is_some());
+        let Some(program) = program else {
+            return Ok(None);
+        };
+        let mut words = vec![(*program).to_owned(), "-t".to_owned(), "-c".to_owned()];
+        words.push(found.path.display().to_string());
+        for define in &invocation.defines {
+            words.push(format!("-D{}", String::from_utf8_lossy(define)));
+        }
+        Ok(Some(Trial {
+            words,
+            environment: invocation.environment,
+        }))
     }
 }
 
@@ -274,7 +303,7 @@ fn assemble(host: &Host, parsed: Parsed) -> Reading {
     reading
 }
 
-/// A server's own value, else that of the last `<Global>` that has one [RUN].
+/// A server's own value, else that of the last `<Global>` that has one (RUN).
 fn resolve<'a, T>(
     parsed: &'a Parsed,
     own: &'a Settings,
@@ -292,7 +321,7 @@ fn ranges_of(parsed: &Parsed, settings: &Settings) -> Vec<PassiveRange> {
         .collect()
 }
 
-/// [RUN] Without `PassivePorts`, PASV takes the kernel's ephemeral ports, EPSV any port from 1024 on.
+/// RUN: Without `PassivePorts`, PASV takes the kernel's ephemeral ports, EPSV any port from 1024 on.
 fn default_ports(host: &Host) -> PortSet {
     PortRange::new(1024, u16::MAX)
         .into_iter()
@@ -316,7 +345,7 @@ fn without_range(index: usize, server: &parse::Server) -> Finding {
     .at(server.location.clone())
 }
 
-/// [RUN] When all ports of the range are busy, ProFTPD takes one outside it, which the firewall then blocks.
+/// RUN: When all ports of the range are busy, ProFTPD takes one outside it, which the firewall then blocks.
 fn too_small(parsed: &Parsed, settings: &Settings, ranges: &[PassiveRange], reading: &mut Reading) {
     let clients = resolve(parsed, settings, |s| s.max_clients.as_ref());
     let limit = match (parsed.max_instances.as_ref(), clients) {

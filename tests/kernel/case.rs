@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::search::Ruleset;
+use crate::support::world::World;
+
 /// A chain; `base` is the line with its type, hook, priority and policy.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
@@ -57,9 +60,25 @@ const TRACKED: &str = "table inet tracked {
 }
 ";
 
-impl Case {
-    /// Every case with one thing less, the largest things first.
-    pub(crate) fn reductions(&self) -> Vec<Self> {
+impl Ruleset for Case {
+    fn load(&self, world: &World) -> Result<(), String> {
+        world.try_load(&format!("flush ruleset\n{self}"))
+    }
+
+    fn without_refused(self, message: &str) -> Self {
+        // Such as `/dev/stdin:12:3-9: Error: ...`; line 1 is the flush.
+        let lines = message
+            .lines()
+            .filter_map(|line| {
+                let place = line.strip_prefix("/dev/stdin:")?;
+                place.split(':').next()?.parse().ok()
+            })
+            .map(|line: usize| line - 1)
+            .collect();
+        self.without_lines(&lines)
+    }
+
+    fn reductions(&self) -> Vec<Self> {
         let mut smaller = Vec::new();
         let mut without = |change: &dyn Fn(&mut Self)| {
             let mut copy = self.clone();
@@ -85,29 +104,6 @@ impl Case {
             }
         }
         smaller
-    }
-
-    /// Leaves out the rules and sets that stand on these lines of its text, counted from 1.
-    pub(crate) fn without_lines(mut self, lines: &BTreeSet<usize>) -> Self {
-        let mut line = 0;
-        let mut keep = || {
-            line += 1;
-            !lines.contains(&line)
-        };
-        for table in &mut self.tables {
-            keep();
-            table.sets.retain(|_| keep());
-            for chain in &mut table.chains {
-                keep();
-                if chain.base.is_some() {
-                    keep();
-                }
-                chain.rules.retain(|_| keep());
-                keep();
-            }
-            keep();
-        }
-        self
     }
 }
 
@@ -146,4 +142,29 @@ pub(crate) fn bans(case: &Case) -> [bool; 2] {
                 })
         })
     })
+}
+
+impl Case {
+    /// Leaves out the rules and sets that stand on these lines of its text, counted from 1.
+    fn without_lines(mut self, lines: &BTreeSet<usize>) -> Self {
+        let mut line = 0;
+        let mut keep = || {
+            line += 1;
+            !lines.contains(&line)
+        };
+        for table in &mut self.tables {
+            keep();
+            table.sets.retain(|_| keep());
+            for chain in &mut table.chains {
+                keep();
+                if chain.base.is_some() {
+                    keep();
+                }
+                chain.rules.retain(|_| keep());
+                keep();
+            }
+            keep();
+        }
+        self
+    }
 }

@@ -4,6 +4,7 @@ mod case;
 mod corpus;
 mod generator;
 mod harness;
+mod iptables;
 mod judge;
 mod oracle;
 mod placement;

@@ -26,7 +26,10 @@ impl Outcome {
     /// The last line that it wrote, which usually says why.
     pub fn last_words(&self) -> &str {
         let mut lines = self.said.lines().rev();
-        lines.find(|line| !line.trim().is_empty()).unwrap_or("").trim()
+        lines
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("")
+            .trim()
     }
 }
 
@@ -86,7 +89,10 @@ mod tests {
         let environment = [("A".to_owned(), "x".to_owned())];
         let outcome = run(&script, &environment, Duration::from_secs(10)).unwrap();
         assert_eq!(outcome.status.code(), Some(3));
-        assert_eq!((outcome.said.as_str(), outcome.last_words()), ("x\nwhy\n", "why"));
+        assert_eq!(
+            (outcome.said.as_str(), outcome.last_words()),
+            ("x\nwhy\n", "why")
+        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use edit::{Change, Edit, set_range};
 pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
 pub use host::Host;
 pub use restart::{Restart, restart};
-pub use running::about_running;
+pub use running::{about_running, is_daemon};
 pub(crate) use text::clean;
 
 use firewall::model::ports::PortRange;
@@ -177,6 +177,21 @@ fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError>
     }
     advice::about_all(request, &mut discovery);
     Ok(discovery)
+}
+
+/// The test that the one daemon named has for its configuration, where it has one.
+///
+/// # Errors
+/// When what starts the daemon cannot be read.
+pub fn trial(request: &Request) -> Result<Option<Trial>, ConfigError> {
+    let host = Host::new(request)?;
+    let named = |daemon: &&&dyn Daemon| request.only.as_deref() == Some(daemon.name());
+    let Some(daemon) = DAEMONS.iter().find(named) else {
+        return Ok(None);
+    };
+    let mut chosen = request.overrides.iter();
+    let chosen = chosen.find(|(name, _)| name == daemon.name());
+    daemon.trial(&host, chosen.map(|(_, path)| path.as_path()))
 }
 
 /// Puts the root in front of every path: what is named is the file that was read. The daemon's own words stay.

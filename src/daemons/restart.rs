@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::disk::Kind;
-use super::{ConfigError, Host, cpanel, filezilla_server, proftpd, pure_ftpd, sftpgo, units, vsftpd};
+use super::{
+    ConfigError, Host, cpanel, filezilla_server, proftpd, pure_ftpd, sftpgo, units, vsftpd,
+};
 use crate::passive::Reading;
 
 /// What makes a daemon read its configuration anew.
@@ -57,10 +59,15 @@ pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
     let services = SERVICES.iter().find(|(name, _)| *name == reading.daemon);
     let services = services.map(|(_, services)| *services).unwrap_or_default();
     let instance = instance(reading);
-    let names = instance.iter().map(String::as_str).chain(services.iter().copied());
+    let names = instance
+        .iter()
+        .map(String::as_str)
+        .chain(services.iter().copied());
     let systemd = host.disk.kind(Path::new("/run/systemd/system")) == Some(Kind::Folder);
     for name in names {
-        let template = name.split_once('@').map(|(base, _)| format!("{base}@.service"));
+        let template = name
+            .split_once('@')
+            .map(|(base, _)| format!("{base}@.service"));
         let unit = template.unwrap_or_else(|| format!("{name}.service"));
         let script = there(&format!("/etc/init.d/{name}"));
         // A host that is an image, or whose init is not up, is shown the command it will need.
@@ -72,14 +79,19 @@ pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
         }
     }
     if !units::super_servers(&host.disk, reading.daemon)?.is_empty() {
-        return Ok(Restart::None("new sessions read it: a super server starts the daemon"));
+        return Ok(Restart::None(
+            "new sessions read it: a super server starts the daemon",
+        ));
     }
     Ok(Restart::None("restart the daemon the way it was started"))
 }
 
 /// RHEL's vsftpd@NAME runs /etc/vsftpd/NAME.conf; vsftpd.service runs vsftpd.conf.
 fn instance(reading: &Reading) -> Option<String> {
-    let file = reading.files.first().filter(|_| reading.daemon == vsftpd::NAME)?;
+    let file = reading
+        .files
+        .first()
+        .filter(|_| reading.daemon == vsftpd::NAME)?;
     let in_folder = file.parent()?.ends_with("etc/vsftpd");
     let name = file.file_stem()?.to_str()?;
     (in_folder && name != "vsftpd").then(|| format!("vsftpd@{name}"))

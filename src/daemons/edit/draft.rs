@@ -1,6 +1,6 @@
 //! Several files' texts, edited together.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Edit, lines, not_editable};
 use crate::daemons::ConfigError;

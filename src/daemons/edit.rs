@@ -74,7 +74,7 @@ pub fn set_range(request: &Request, range: PortRange) -> Result<Change, ConfigEr
         .find(|daemon| request.only.as_deref() == Some(daemon.name()));
     let Some(daemon) = daemon else {
         let names = super::NAMES.join(", ");
-        return Err(not_editable("/", "no daemon is named")
+        return Err(not_editable("", "no daemon is named")
             .with_help(format!("say which one: --daemon NAME, one of {names}")));
     };
     let host = Host::new(request)?;
@@ -139,7 +139,7 @@ fn read(request: &Request, daemon: &dyn Daemon, panel: bool) -> Result<Reading, 
     match readings.len() {
         1 => Ok(readings.remove(0)),
         0 => Err(
-            not_editable("/", format!("no configuration of {name} was found"))
+            not_editable("", format!("no configuration of {name} was found"))
                 .with_help(format!("name it: --daemon-config {name}=PATH")),
         ),
         _ => {
@@ -147,7 +147,7 @@ fn read(request: &Request, daemon: &dyn Daemon, panel: bool) -> Result<Reading, 
             let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
             let message = format!("{name} has several configurations: {}", files.join(", "));
             Err(
-                not_editable(files.first().map_or("/", String::as_str), message)
+                not_editable(files.first().map_or("", String::as_str), message)
                     .with_help(format!("say which one: --daemon-config {name}=PATH")),
             )
         }

@@ -264,21 +264,28 @@ fn duplicates(switches: &[Switch], name: &str, reading: &mut Reading) {
     }
 }
 
-/// SRC: `sscanf("%u:%u")`; trailing garbage is accepted; 1024 <= first <= last <= 65535, else exit 252 (RUN).
-fn passive_range(switch: &Switch, reading: &mut Reading) {
-    const HELP: &str =
-        "write two ports from 1024 to 65535, the lower one first: PassivePortRange 49152 65534";
+/// The two numbers of a range, as `sscanf` takes them.
+fn bounds(switch: &Switch) -> (Option<u32>, Option<u32>) {
     let mut parts = switch.value.splitn(2, |&byte| byte == b':');
     let number = |part: Option<&[u8]>| {
         let part = text::trim_start(part?);
         part.first()?.is_ascii_digit().then(|| text::unsigned(part))
     };
-    let bounds = (number(parts.next()), number(parts.next()));
-    if let (Some(first), Some(last)) = bounds
-        && first >= 1024
-        && let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(last))
-        && let Some(ports) = PortRange::new(first, last)
-    {
+    (number(parts.next()), number(parts.next()))
+}
+
+/// The range that they are, when the daemon takes it.
+fn valid(bounds: (Option<u32>, Option<u32>)) -> Option<PortRange> {
+    let (first, last) = (bounds.0.filter(|first| *first >= 1024)?, bounds.1?);
+    PortRange::new(u16::try_from(first).ok()?, u16::try_from(last).ok()?)
+}
+
+/// SRC: `sscanf("%u:%u")`; trailing garbage is accepted; 1024 <= first <= last <= 65535, else exit 252 (RUN).
+fn passive_range(switch: &Switch, reading: &mut Reading) {
+    const HELP: &str =
+        "write two ports from 1024 to 65535, the lower one first: PassivePortRange 49152 65534";
+    let bounds = bounds(switch);
+    if let Some(ports) = valid(bounds) {
         reading.passive.push(PassiveRange {
             ports,
             location: switch.location.clone(),

@@ -114,7 +114,8 @@ fn into_global(text: &mut Vec<u8>, range: PortRange) -> bool {
             || [&outer, b"  ".as_slice()].concat(),
             |line| lines::indent(line).to_vec(),
         );
-    let line = format!("{}PassivePorts {}", text::clean(&inner), pair(range));
+    let inner = String::from_utf8_lossy(&inner);
+    let line = format!("{inner}PassivePorts {}", pair(range));
     lines::insert(text, closing.start, &[&line]);
     true
 }

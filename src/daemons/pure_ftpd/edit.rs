@@ -4,7 +4,7 @@ use std::path::Path;
 
 use firewall::model::ports::PortRange;
 
-use super::{Way, find, simpleconf, way};
+use super::{Way, bounds, find, simpleconf, valid, way};
 use crate::daemons::edit::lines::{self, Pair};
 use crate::daemons::edit::{Draft, Edit, not_editable};
 use crate::daemons::{ConfigError, Host, text};
@@ -78,9 +78,13 @@ fn file_ways(
     {
         targets.push(Location::line(&error.location.path, line));
     }
-    let mut switches = file.switches.iter().rev();
-    if let Some(last) = switches.find(|switch| switch.name == "passiveportrange") {
-        targets.push(last.location.clone());
+    let ranges = file.switches.iter().rev();
+    let ranges = ranges.filter(|switch| switch.name == "passiveportrange");
+    // The daemon also stops at an earlier one that is none.
+    for (index, switch) in ranges.enumerate() {
+        if index == 0 || valid(bounds(switch)).is_none() {
+            targets.push(switch.location.clone());
+        }
     }
     if targets.is_empty() {
         add(draft.text(path)?, range);

@@ -241,6 +241,16 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "someone besides root can change the configuration, and with it what is opened",
     ),
     (
+        "exposed-service",
+        Severity::Warning,
+        "something else listens on a passive port: opening the range exposes it; an error with --refuse-exposed",
+    ),
+    (
+        "restart-needed",
+        Severity::Warning,
+        "the daemon was started before its configuration last changed: it may run with the old one",
+    ),
+    (
         "cpanel-generated-differs",
         Severity::Warning,
         "the file that cPanel generated, and the daemon runs, differs from cPanel's settings",

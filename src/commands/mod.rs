@@ -4,11 +4,13 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod remove;
+pub mod set_range;
 pub mod status;
 pub mod sync;
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use firewall::backend::Desired;
 use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::host::lock::Lock;
@@ -18,6 +20,7 @@ use firewall::nftables::Nftables;
 use crate::cli::{BackendChoice, Command};
 use crate::daemons::{self, Discovery, Request};
 use crate::exit::ExitStatus;
+use crate::exposure;
 use crate::findings::Finding;
 use crate::printer::Printer;
 use crate::reconcile::{self, Mode};
@@ -39,20 +42,30 @@ pub fn run(
         Command::Status => status::run(settings, printer),
         Command::Explain(arguments) => explain::run(arguments.port, settings, printer),
         Command::Remove => remove::run(settings, printer),
+        Command::SetRange(arguments) => set_range::run(arguments, settings, printer),
         Command::Demo(arguments) => demo::run(arguments.stage, printer),
     }
 }
 
 /// Reads the daemons' configuration.
 fn discover(settings: &Settings) -> anyhow::Result<Discovery> {
-    Ok(daemons::discover(&Request {
+    let request = request(settings);
+    let mut discovery = daemons::discover(&request)?;
+    daemons::about_running(&request, &mut discovery.readings)?;
+    Ok(discovery)
+}
+
+/// What to read, and where.
+fn request(settings: &Settings) -> Request {
+    Request {
         root: settings.root.clone(),
         overrides: settings.daemon_config.clone(),
         only: settings.daemon.clone(),
         environment: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
-    })?)
+        instead: Vec::new(),
+    }
 }
 
 /// The firewall in charge. Native nftables is the only one so far, so finding out which is short.
@@ -102,7 +115,12 @@ fn note(note: &Note) -> Finding {
 fn survey(settings: &Settings, mode: Mode) -> anyhow::Result<Report> {
     let Discovery { readings, findings } = discover(settings)?;
     let mut report = Report::new(&readings, findings, settings.control);
-    if !report.refused() {
+    if settings.root.is_none() {
+        let services = exposure::about_services(&readings, settings.refuse_exposed)
+            .context("cannot see what listens on the passive ports")?;
+        report.findings.extend(services);
+    }
+    if !report.refused() && !report.exposes() {
         reconcile(settings, &mut report, mode)?;
     }
     Ok(report)

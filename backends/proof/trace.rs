@@ -94,6 +94,8 @@ pub(super) struct Tracer<'a, 'p> {
     pub(super) memory: &'p mut Memory,
     pub(super) recorder: &'p mut Recorder,
     pub(super) outcome: Outcome,
+    /// The ports that this is about.
+    asked: PortSet,
     /// Where sure ports left for the policy other than at the end of the base chain.
     exits: Vec<(PortSet, Spot, Intent)>,
 }
@@ -116,12 +118,14 @@ impl<'a, 'p> Tracer<'a, 'p> {
             memory,
             recorder,
             outcome: Outcome::default(),
+            asked: PortSet::all(),
             exits: Vec::new(),
         }
     }
 
     /// What the base chain does with the ports.
     pub(super) fn run(mut self, ports: &PortSet, policy: Policy) -> Outcome {
+        self.asked = ports.clone();
         let path = Path {
             calls: Vec::new(),
             ports: Ports::All,
@@ -300,7 +304,9 @@ impl<'a, 'p> Tracer<'a, 'p> {
         match statement {
             Statement::Match { value, test } => {
                 self.in_each_situation(|situation| match self.packet.load(value, situation) {
-                    Some(bytes) => truth::test(&bytes, test, self.packet.family),
+                    Some(bytes) => {
+                        truth::test(&bytes, test, self.packet.family).trimmed(&self.asked)
+                    }
                     None => Truth::never(),
                 })
             }

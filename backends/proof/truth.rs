@@ -21,6 +21,9 @@ fn narrow_bits(family: Family) -> u32 {
 /// The part of `2000::/3` that is in use, in powers of two.
 const USED_BITS: u32 = 6;
 
+/// More intervals than any rule names by hand.
+const MOST_INTERVALS: usize = 4096;
+
 /// The whole of what [`Truth::share`] counts.
 pub(super) const ALL_ADDRESSES: u64 = 1 << 32;
 
@@ -114,11 +117,28 @@ impl Truth {
         }
     }
 
-    fn reason(&self) -> Uncertainty {
-        if self.may == self.must {
-            Uncertainty::Source
-        } else {
-            self.why
+    /// The same about the ports that are asked for, where there are very many intervals: a mask on the port can make
+    /// half of all ports an interval each.
+    pub(super) fn trimmed(mut self, asked: &PortSet) -> Self {
+        for ports in [&mut self.must, &mut self.may, &mut self.except] {
+            if let Ports::Some(set) = ports
+                && set.ranges().len() > MOST_INTERVALS
+            {
+                *ports = Ports::from_set(set.intersection(asked));
+            }
+        }
+        self
+    }
+
+    /// Why either is uncertain. A rate beside another doubt is no longer only a rate: what it lets by may be all there is.
+    fn reason(&self, other: &Self) -> Uncertainty {
+        let doubt = |truth: &Self| (truth.may != truth.must).then_some(truth.why);
+        match (doubt(self), doubt(other)) {
+            (Some(one), Some(another)) if one != another => {
+                one.max(another).max(Uncertainty::Other)
+            }
+            (Some(one), _) | (None, Some(one)) => one,
+            (None, None) => Uncertainty::Source,
         }
     }
 
@@ -133,7 +153,7 @@ impl Truth {
         Self {
             must: self.must.and(&other.must),
             may,
-            why: self.reason().max(other.reason()),
+            why: self.reason(other),
             except,
             lapse,
             share: self.share.max(other.share),
@@ -146,7 +166,7 @@ impl Truth {
         Self {
             must: self.must.or(&other.must),
             may: self.may.or(&other.may),
-            why: self.reason().max(other.reason()),
+            why: self.reason(other),
             except: self.except.or(&other.except),
             lapse: self
                 .lapse

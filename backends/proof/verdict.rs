@@ -341,7 +341,13 @@ impl<'a> Way<'a> {
                 Some(&block.spot),
             );
             *alive = alive.difference(&rest);
-            self.note(rest, Reach::Closed, phase, Some(block.spot.clone()));
+            // A translated connection may well get through, though not to this port.
+            let reach = if block.intent == Intent::Translated {
+                Reach::Restricted
+            } else {
+                Reach::Closed
+            };
+            self.note(rest, reach, phase, Some(block.spot.clone()));
             self.blocks.push(block);
         }
         for (ports, spot) in outcome.accepted {

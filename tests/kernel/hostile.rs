@@ -29,6 +29,19 @@ fn agree(world: &World) {
 }
 
 agrees! {
+    /// A rate beside another condition is no exception: what does not return is dropped.
+    a_rate_and_a_doubt: "table inet t { chain c { type filter hook input priority 0;
+        tcp sport 49999 limit rate 10000/second burst 10000 packets return
+        drop
+    }
+    }";
+    /// Before connection tracking there is no mark to copy: the rule ends, and never returns.
+    no_connection_mark_yet: "table inet t { chain c { type filter hook output priority -300;
+        meta mark set ct mark return
+        limit rate 10000/second burst 10000 packets drop
+    }
+    chain d { type filter hook forward priority 0; ct state invalid counter; }
+    }";
     /// `continue` ends nothing, not even the rule.
     continue_is_no_end: "table inet t { chain c { type filter hook input priority 0;
         tcp dport 50000 continue drop

@@ -209,6 +209,14 @@ impl Body<'_> {
         let bytes = self.registers.constant(register, 4);
         let value =
             bytes.and_then(|bytes| bytes.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)));
+        // Where there is nothing to load, as with `ct` before connection tracking, the rule ends here.
+        if let Some(loaded) = self.registers.load(register, 4).filter(|_| value.is_none()) {
+            let anything = Test::Compare {
+                operator: Operator::Equal,
+                data: Vec::new(),
+            };
+            self.test(loaded, anything);
+        }
         self.statements.push(Statement::SetMark { mark, value });
     }
 

@@ -9,7 +9,7 @@ use crate::backend::{Backend, Desired, Layer, Plan, Scope};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::ruleset::{
-    Field, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Verdict,
+    Field, Hook, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Value, Verdict,
 };
 use crate::netfilter::{self, Socket};
 use crate::proof::Bans;
@@ -73,6 +73,8 @@ struct Own {
     /// Its ports; `None` when it is not of the form that we write.
     ports: Option<PortRange>,
     local_only: bool,
+    /// Forwarded packets might come by: nobody knows without reading their chains.
+    exposed: bool,
     /// A rule further down the chain bans sources from its ports.
     ban_behind: bool,
 }
@@ -110,6 +112,7 @@ impl Backend for Nftables {
             let earlier = own.iter().take(index);
             rule.wanted(&desired.ports)
                 && !rule.ban_behind
+                && !rule.exposed
                 && !earlier.clone().any(|other| other.same_as(rule))
         })
     }
@@ -258,6 +261,8 @@ fn own_rules(ruleset: &Ruleset) -> Vec<Own> {
                         .skip(position + 1)
                         .filter(|rule| !is_own(rule))
                 };
+                let local_only = rule.statements.iter().any(is_local_only);
+                let base = chain.base.as_ref();
                 let set = ports.map_or(PortSet::EMPTY, PortSet::from);
                 own.push(Own {
                     family: table.family,
@@ -267,7 +272,8 @@ fn own_rules(ruleset: &Ruleset) -> Vec<Own> {
                     index,
                     before: behind().next().map(|rule| rule.handle),
                     ports,
-                    local_only: rule.statements.iter().any(is_local_only),
+                    local_only,
+                    exposed: !local_only && base.is_none_or(|base| base.hook != Hook::Input),
                     ban_behind: behind().any(|rule| bans.in_rule(table_index, rule, &set)),
                 });
             }
@@ -276,25 +282,34 @@ fn own_rules(ruleset: &Ruleset) -> Vec<Own> {
     own
 }
 
-/// The ports that a rule of the form we write accepts.
+/// The ports that a rule of the form we write accepts; iptables adds a counter.
 fn accepted_ports(rule: &Rule) -> Option<PortRange> {
-    if rule.statements.last() != Some(&Statement::Verdict(Verdict::Accept)) {
+    let (verdict, tests) = rule.statements.split_last()?;
+    if *verdict != Statement::Verdict(Verdict::Accept) {
         return None;
     }
-    let (mut first, mut last) = (None, None);
-    for statement in &rule.statements {
-        let Statement::Match { value, test } = statement else {
+    let [tcp, ..] = &place::accept(PortRange::single(1), false).statements[..] else {
+        return None;
+    };
+    let is_counter = |statement: &Statement| matches!(statement, Statement::Neutral { .. });
+    let (mut first, mut last, mut is_tcp) = (None, None, false);
+    for statement in tests.iter().filter(|statement| !is_counter(statement)) {
+        if statement == tcp {
+            is_tcp = true;
             continue;
-        };
-        let [part] = value.parts.as_slice() else {
+        }
+        if is_local_only(statement) {
+            continue;
+        }
+        let Statement::Match { value, test } = statement else {
             return None;
         };
         let port_field = Field::Payload {
             base: PayloadBase::Transport,
             offset: 2,
         };
-        if part.field != port_field || part.length != 2 || !part.operations.is_empty() {
-            continue;
+        if *value != Value::field(port_field, 2) {
+            return None;
         }
         let port = |data: &[u8]| data.try_into().ok().map(u16::from_be_bytes);
         match test {
@@ -312,15 +327,10 @@ fn accepted_ports(rule: &Rule) -> Option<PortRange> {
             Test::Range { .. } => return None,
         }
     }
-    PortRange::new(first?, last?)
+    PortRange::new(first?, last?).filter(|_| is_tcp)
 }
 
+/// `fib daddr type local`, which stands first in accepts for this host alone.
 fn is_local_only(statement: &Statement) -> bool {
-    let Statement::Match { value, .. } = statement else {
-        return false;
-    };
-    value
-        .parts
-        .iter()
-        .any(|part| matches!(part.field, Field::Fib { .. }))
+    place::accept(PortRange::single(1), true).statements.first() == Some(statement)
 }

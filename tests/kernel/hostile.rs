@@ -139,3 +139,31 @@ fn slash_eights() -> String {
         rules.concat()
     )
 }
+
+/// What the port of a bridge drops never reaches the bridge.
+#[test]
+fn ingress_of_a_bridges_port() {
+    if !ready(&["nft", "ip"]) {
+        return;
+    }
+    let world = World::new();
+    let batch = "link add br0 address 02:00:00:00:00:01 type bridge
+        addr flush dev eth0
+        link set eth0 master br0
+        link set br0 up
+        addr add 203.0.113.1/24 dev br0
+        addr add 2001:db8::1/64 dev br0 nodad
+        neigh replace 203.0.113.7 nud permanent lladdr 02:00:00:00:00:07 dev br0
+        neigh replace 2001:db8::7 nud permanent lladdr 02:00:00:00:00:07 dev br0
+        ";
+    let output = world.command("ip", &["-batch", "-"], batch);
+    assert!(output.status.success(), "{output:?}");
+    agree(&world);
+    world.load(
+        "table netdev t { chain c { type filter hook ingress device eth0 priority 0;
+            tcp dport 50000 drop
+        }
+        }",
+    );
+    agree(&world);
+}

@@ -117,6 +117,13 @@ agrees! {
     }
     }";
     many_narrow_sources: &slash_eights();
+    /// Beyond a rate is an exception, unless the rate is next to nothing.
+    a_limit_that_is_next_to_nothing: "table inet t { chain c { type filter hook input priority 0;
+        tcp dport 50000 ct state new limit rate over 1/day burst 1 packets drop
+        tcp dport 50050 ct state new limit rate 1/day burst 1 packets return
+        tcp dport 50050 ct state new drop
+    }
+    }";
     a_named_object_limit: "table inet t { limit l { rate over 1/day burst 1 packets }
       chain c { type filter hook input priority 0; tcp dport 50000 limit name l drop;; }
     }";

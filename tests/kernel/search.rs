@@ -134,7 +134,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 /// Leaves out the rules that nft refuses: some of the tests and verdicts that meet by chance do not go together.
 fn loadable(world: &World, mut case: Case) -> Case {
-    for _ in 0..4 {
+    for _ in 0..12 {
         let Err(message) = load(world, &case) else {
             break;
         };

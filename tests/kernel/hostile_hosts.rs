@@ -208,6 +208,18 @@ hosts! {
       }
       chain forward { type filter hook forward priority 0; policy drop; }
     }";
+    /// Later packets may say "push" or not: either way they have flags.
+    packets_without_flags: Opens, "table inet t {
+      chain input { type filter hook input priority 0; policy drop;
+        ip saddr 203.0.113.66 drop
+        ip6 saddr 2001:db8::66 drop
+        tcp flags & (fin|syn|rst|psh|ack|urg) < 0x1 drop
+        tcp flags & (fin|syn|rst|psh|ack|urg) == fin|psh|urg drop
+        ct state established accept
+        tcp dport { 21, 22 } accept
+      }
+      chain forward { type filter hook forward priority 0; policy drop; }
+    }";
     /// A second jump into the chain, for banned clients only.
     a_chain_shared_with_a_ban: Opens, "table inet t {
       chain deny { limit rate 5/minute log; drop; }

@@ -124,3 +124,23 @@ fn matches_of_iptables() {
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Where forwarded packets pass, only an accept for this host alone will do; nftables' word for that would make iptables
+/// refuse the whole table.
+#[test]
+fn a_block_before_routing_in_a_table_of_iptables() {
+    if !ready(&["nft", "ip", "iptables-nft-restore"]) {
+        return;
+    }
+    let world = World::new();
+    let text = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m conntrack --ctstate ESTABLISHED -j ACCEPT\n\
+        -A PREROUTING -p tcp --dport 1024: -j DROP\nCOMMIT\n";
+    world.load_iptables(text, text);
+    world.want(50_000, 50_100);
+    let before = world.exact();
+    let sync = world.pasvsync(&["sync"]).expect(1);
+    assert!(sync.stdout.contains("addrtype"), "{sync:?}");
+    assert_eq!(world.exact(), before);
+    let saved = world.command("iptables-nft", &["-t", "mangle", "-S"], "");
+    assert!(saved.status.success(), "{saved:?}");
+}

@@ -13,6 +13,7 @@ mod compliance;
 mod corpus;
 mod discovery;
 mod fuzz;
+mod live;
 mod proftpd;
 mod pure_ftpd;
 mod set_range;

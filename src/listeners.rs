@@ -52,7 +52,7 @@ pub fn listeners() -> std::io::Result<Vec<Listener>> {
     Ok(found)
 }
 
-/// A line of /proc/net/tcp (Documentation/networking/proc_net_tcp.rst); `None` when the socket does not listen.
+/// A line of /proc/net/tcp (`Documentation/networking/proc_net_tcp.rst`); `None` when the socket does not listen.
 fn parse(line: &str) -> Option<Listener> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (address, port) = fields.next()?.split_once(':')?;

@@ -70,12 +70,12 @@ pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
             .map(|(base, _)| format!("{base}@.service"));
         let unit = template.unwrap_or_else(|| format!("{name}.service"));
         let script = there(&format!("/etc/init.d/{name}"));
-        // A host that is an image, or whose init is not up, is shown the command it will need.
-        if units::is_there(&host.disk, &unit) && (systemd || !script) || systemd && script {
-            return Ok(Restart::Command(words(&["systemctl", "restart", name])));
-        }
-        if script {
+        if script && !systemd {
             return Ok(Restart::Command(words(&["service", name, "restart"])));
+        }
+        // systemd takes init scripts for units; an image is shown the command that its host will need.
+        if script || units::is_there(&host.disk, &unit) {
+            return Ok(Restart::Command(words(&["systemctl", "restart", name])));
         }
     }
     if !units::super_servers(&host.disk, reading.daemon)?.is_empty() {

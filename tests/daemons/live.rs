@@ -268,3 +268,72 @@ fn what_else_listens_on_the_ports_is_named() {
         "{said}"
     );
 }
+
+/// The daemon's own test fails: the file is as it was, to the byte, and so is its mode.
+#[test]
+fn what_the_daemons_own_test_refuses_is_taken_back() {
+    let Some(root) = packages() else {
+        return;
+    };
+    let image = image(WRAPPER, "50000 50009\n");
+    let set = "pasvsync set-range 51000-51099 --daemon";
+    let script = format!(
+        "printf '#!/bin/sh\\necho \"Invalid configuration file: no\" >&2; exit 255\\n' > /run/no; chmod 755 /run/no; \
+         chmod 640 {WRAPPER}; chown 7:8 {WRAPPER}; rm -rf /etc/vsftpd.conf /etc/proftpd; \
+         mount --bind /run/no /usr/sbin/pure-ftpd-wrapper; chown 0:8 {WRAPPER}; \
+         echo '== refused'; {set} pure-ftpd; echo status $?; cat {WRAPPER}; stat -c '%a %u:%g' {WRAPPER}; \
+         echo '== missing'; rm {WRAPPER}; {set} pure-ftpd; echo status $?; ls /etc/pure-ftpd/conf; \
+         umount /usr/sbin/pure-ftpd-wrapper; {set} pure-ftpd -q; echo status $?; cat {WRAPPER}; stat -c '%a %u:%g' {WRAPPER}; \
+         echo '== ready'; echo; sleep 600"
+    );
+    let mut running = start(&root, &image, &script);
+    let said = wait_for(&mut running, "== ready\n");
+    let refused = part(&said, "refused");
+    assert!(refused.contains("error: the configuration is as it was before: pure-ftpd does not take it: Invalid configuration file: no\n"), "{said}");
+    assert!(
+        refused.contains("hint: `/usr/sbin/pure-ftpd-wrapper --show-options` says it all"),
+        "{said}"
+    );
+    assert!(
+        refused.ends_with("status 1\n50000 50009\n640 0:8"),
+        "{said}"
+    );
+    let missing = part(&said, "missing");
+    assert!(!missing.contains("PassivePortRange\n"), "{said}");
+    assert!(
+        missing.ends_with("status 0\n51000 51099\n644 0:0"),
+        "{said}"
+    );
+}
+
+/// cPanel's settings are written, and its script makes the daemon's file of them.
+#[test]
+fn cpanel_writes_the_rest() {
+    let Some(root) = packages() else {
+        return;
+    };
+    let image = Image::new().with("/etc/pure-ftpd.conf", "PassivePortRange 49152 65534\n");
+    let set = "pasvsync set-range 51000-51099 --daemon pure-ftpd";
+    let script = format!(
+        "rm -rf /etc/vsftpd.conf /etc/proftpd; mount -t tmpfs tmpfs /var; mount -t tmpfs tmpfs /usr/local; \
+         mkdir -p /var/cpanel/conf/pureftpd /usr/local/cpanel/scripts; cd /usr/local/cpanel/scripts; \
+         echo ftpserver=pure-ftpd > /var/cpanel/cpanel.config; \
+         printf '%s\\n' --- 'PassivePortRange: 49152 65534' > /var/cpanel/conf/pureftpd/main; \
+         printf '#!/bin/sh\\n[ -e /run/fail ] && exit 1; echo \"$*\" > /run/asked; sed -n \"s/PassivePortRange:/PassivePortRange/p\" /var/cpanel/conf/pureftpd/local > /etc/pure-ftpd.conf\\n' > setupftpserver; \
+         printf '#!/bin/sh\\necho restarted > /run/restarted\\n' > restartsrv_ftpserver; chmod 755 *; \
+         echo '== fails'; touch /run/fail; {set}; echo status $?; ls /var/cpanel/conf/pureftpd; \
+         echo '== works'; rm /run/fail; {set} --restart; echo status $?; cat /var/cpanel/conf/pureftpd/local /etc/pure-ftpd.conf /run/asked /run/restarted; \
+         echo '== ready'; echo; sleep 600"
+    );
+    let mut running = start(&root, &image, &script);
+    let said = wait_for(&mut running, "== ready\n");
+    let fails = part(&said, "fails");
+    assert!(fails.contains("setupftpserver failed"), "{said}");
+    assert!(fails.ends_with("status 1\nmain"), "{said}");
+    let works = part(&said, "works");
+    assert!(
+        works.contains("restarted: /usr/local/cpanel/scripts/restartsrv_ftpserver\n"),
+        "{said}"
+    );
+    assert!(works.ends_with("status 0\n---\nPassivePortRange: 51000 51099\nPassivePortRange 51000 51099\npure-ftpd --force\nrestarted"), "{said}");
+}

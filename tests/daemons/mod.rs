@@ -17,5 +17,6 @@ mod live;
 mod proftpd;
 mod pure_ftpd;
 mod set_range;
+mod set_range_random;
 mod support;
 mod vsftpd;

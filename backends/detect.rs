@@ -1,6 +1,6 @@
 //! Which program is in charge of a table or chain, told by the names that it gives them.
 
-use crate::model::ruleset::{Chain, Table};
+use crate::model::ruleset::{Chain, Table, TableFamily};
 
 /// A program that writes rules of its own and would overwrite, or be broken by, an edit in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,20 @@ pub fn manager(table: &Table) -> Option<Manager> {
         return Some(FIREWALLD);
     }
     None
+}
+
+/// Whether iptables reads the table: it refuses tables with expressions that it does not know.
+pub fn is_of_iptables(table: &Table) -> bool {
+    const CHAINS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+    matches!(table.family, TableFamily::Ip | TableFamily::Ip6)
+        && matches!(
+            table.name.as_str(),
+            "filter" | "nat" | "mangle" | "raw" | "security"
+        )
+        && table
+            .chains
+            .iter()
+            .any(|chain| chain.base.is_some() && CHAINS.contains(&chain.name.as_str()))
 }
 
 /// Whether the chain is written by a program other than the admin's hand, whoever is in charge of its table.

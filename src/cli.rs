@@ -116,6 +116,10 @@ pub struct Global {
     #[arg(long, global = true)]
     pub force: bool,
 
+    /// Prove the next boot again, even where nothing it depends on has changed since the last proof
+    #[arg(long, global = true)]
+    pub fresh: bool,
+
     /// Show edits as removed and added rules instead of commands
     #[arg(long, global = true)]
     pub diff: bool,

@@ -1,11 +1,11 @@
 //! Read, judge, plan, apply, verify, undo: the one loop behind `sync`, `check`, `status` and `remove`.
 
 use anyhow::Context as _;
-use firewall::backend::{Backend, Desired, Layer, Plan, Refusal, Scope};
+use firewall::backend::{Backend, Desired, Layer, Plan, Proof, Refusal, Scope};
 use firewall::model::ports::PortSet;
 use firewall::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use firewall::model::ruleset::Ruleset;
-use firewall::{Error, ErrorKind, proof};
+use firewall::{Error, ErrorKind, boot, proof};
 
 /// What was found, and done, in one layer of one backend.
 #[derive(Clone, Debug)]
@@ -75,12 +75,32 @@ pub fn reconcile<B: Backend>(
         filters: false,
     };
     for layer in backend.layers() {
-        let (found, filters) = reconcile_layer(backend, layer, desired, mode)?;
+        let (found, filters) = match reconcile_layer(backend, layer, desired, mode) {
+            Err(error) if layer == Layer::Permanent => unjudged(&error, desired).ok_or(error)?,
+            result => result?,
+        };
         outcome.changed |= mode != Mode::Check && !found.edits.is_empty();
-        outcome.filters |= filters;
+        // Whether anything filters now, where that is known; the next boot is another matter.
+        if outcome.layers.is_empty() {
+            outcome.filters = filters;
+        }
         outcome.layers.push(found);
     }
     Ok(outcome)
+}
+
+/// A boot configuration that its own loader rejects, or that cannot be told or written, is a finding of its layer: the
+/// running firewall may still be mended.
+fn unjudged(error: &anyhow::Error, desired: &Desired) -> Option<(LayerOutcome, bool)> {
+    let (reach, refusal) = boot::unjudged(error.downcast_ref()?, desired);
+    let outcome = LayerOutcome {
+        layer: Layer::Permanent,
+        in_sync: false,
+        reach,
+        edits: Vec::new(),
+        refusals: vec![refusal],
+    };
+    Some((outcome, true))
 }
 
 fn reconcile_layer<B: Backend>(
@@ -90,6 +110,22 @@ fn reconcile_layer<B: Backend>(
     mode: Mode,
 ) -> anyhow::Result<(LayerOutcome, bool)> {
     let mut made: Vec<String> = Vec::new();
+    if mode != Mode::Remove
+        && let Some(proof) = backend.remembered(layer, desired)
+    {
+        tracing::debug!(
+            "nothing changed since the {} layer was proved",
+            layer.as_str()
+        );
+        let outcome = LayerOutcome {
+            layer,
+            in_sync: true,
+            reach: proof.reach,
+            edits: Vec::new(),
+            refusals: Vec::new(),
+        };
+        return Ok((outcome, proof.filters));
+    }
     for _ in 0..ATTEMPTS {
         let ruleset = backend.ruleset(layer, first_scope(mode))?;
         let filters = filters(&ruleset);
@@ -103,6 +139,13 @@ fn reconcile_layer<B: Backend>(
             refusals,
         };
         if open && backend.settled(layer, &ruleset, desired) {
+            if mode != Mode::Check {
+                let proof = Proof {
+                    reach: reach.clone(),
+                    filters,
+                };
+                backend.remember(layer, desired, &proof);
+            }
             return Ok((done(true, reach, made, Vec::new()), filters));
         }
         let ruleset = backend.ruleset(layer, Scope::Everything)?;
@@ -118,7 +161,17 @@ fn reconcile_layer<B: Backend>(
             Err(error) if moved(&error) => {
                 tracing::debug!("the ruleset moved under the edit, starting over: {error}");
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                let refusal = error
+                    .downcast_ref()
+                    .and_then(|error| boot::not_written(error, desired));
+                let Some(refusal) = refusal.filter(|_| layer == Layer::Permanent) else {
+                    return Err(error);
+                };
+                let mut refusals = plan.refusals;
+                refusals.push(refusal);
+                return Ok((done(false, reach, made, refusals), filters));
+            }
         }
     }
     anyhow::bail!(

@@ -235,10 +235,9 @@ impl Report {
     /// The layers of all firewalls, each with its firewall's name and its own.
     pub fn layers(&self) -> impl Iterator<Item = (&'static str, &'static str, &LayerReport)> {
         self.backends.iter().flat_map(|backend| {
-            backend
-                .layers
-                .iter()
-                .map(|(name, layer)| (backend.backend, *name, layer))
+            // What is now comes before what will be: the names happen to sort the other way round.
+            let layers = backend.layers.iter().rev();
+            layers.map(|(name, layer)| (backend.backend, *name, layer))
         })
     }
 

@@ -32,6 +32,8 @@ pub struct Settings {
     pub control: bool,
     /// Edit even where a block looks intended.
     pub force: bool,
+    /// Remembered proofs of the next boot do not count.
+    pub fresh: bool,
     /// Show edits as removed and added rules.
     pub diff: bool,
     /// Open nothing while something else listens on a passive port.
@@ -106,6 +108,7 @@ impl Settings {
             daemon_config: file.daemon_config.into_iter().collect(),
             control: flags.control.or(file.control).unwrap_or(false),
             force: flags.force,
+            fresh: flags.fresh,
             diff: flags.diff,
             refuse_exposed: flags
                 .refuse_exposed

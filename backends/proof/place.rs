@@ -9,10 +9,11 @@ use crate::model::ruleset::{
     Test, Value, Verdict,
 };
 
+use super::bans::Bans;
 use super::describe;
 use super::packet::Phase;
 use super::trace::{Block, Call, Intent, Spot};
-use super::verdict::{self, Judgement, rule_effect};
+use super::verdict::{self, Judgement};
 
 /// More base chains than this one after the other do not close the same port on any host.
 const MOST_INSERTIONS: usize = 64;
@@ -131,10 +132,11 @@ fn next(
         return Err(no_place(judgement, todo.clone()));
     };
     let ports = block.ports.intersection(todo);
-    let spot = stand_before(ruleset, block, desired.force).map_err(|mut refusal| {
-        refusal.ports = ports.clone();
-        refusal
-    })?;
+    let (spot, local_only) =
+        stand_before(ruleset, block, desired.force).map_err(|mut refusal| {
+            refusal.ports = ports.clone();
+            refusal
+        })?;
     // The whole wanted range, so that it stays one rule, but nothing that is refused or that a rule names further on.
     let named = judgement
         .blocks
@@ -145,11 +147,16 @@ fn next(
     let ranges = accept.ranges().iter();
     Ok(ranges
         .filter(|range| !ports.intersection(&PortSet::from(**range)).is_empty())
-        .filter_map(|range| insertion(ruleset, &spot, *range))
+        .filter_map(|range| insertion(ruleset, &spot, *range, local_only))
         .collect())
 }
 
-fn insertion(ruleset: &Ruleset, spot: &Spot, ports: PortRange) -> Option<Insertion> {
+fn insertion(
+    ruleset: &Ruleset,
+    spot: &Spot,
+    ports: PortRange,
+    local_only: bool,
+) -> Option<Insertion> {
     let table = ruleset.tables.get(spot.table)?;
     let chain = table.chains.get(spot.chain)?;
     let index = spot.rule.unwrap_or(chain.rules().len());
@@ -164,7 +171,7 @@ fn insertion(ruleset: &Ruleset, spot: &Spot, ports: PortRange) -> Option<Inserti
             .map(|rule| rule.handle)
             .find(|handle| *handle != 0),
         ports,
-        local_only: hook(table, spot) != Some(Hook::Input),
+        local_only,
     })
 }
 
@@ -197,8 +204,9 @@ fn no_place(judgement: &Judgement, ports: PortSet) -> Refusal {
     }
 }
 
-/// The place before a block: outward from chains that others share, that are not ours to edit, or that log and drop.
-fn stand_before(ruleset: &Ruleset, block: &Block, force: bool) -> Result<Spot, Refusal> {
+/// The place before a block, and whether forwarded packets come by: outward from chains that others share, that are not
+/// ours to edit, or that log and drop.
+fn stand_before(ruleset: &Ruleset, block: &Block, force: bool) -> Result<(Spot, bool), Refusal> {
     let spot = &block.spot;
     let refuse = |code, message: String, hint: String| Refusal {
         code,
@@ -228,8 +236,8 @@ fn stand_before(ruleset: &Ruleset, block: &Block, force: bool) -> Result<Spot, R
         let hint = "let them through at ingress; pasvsync does not edit there".to_owned();
         return Err(refuse("ingress-block", message, hint));
     }
-    let (mut spot, intent) = outward(table, spot.clone(), block.intent);
-    before_logging(table, &mut spot);
+    let (mut outer, intent) = outward(table, spot.clone(), block.intent);
+    before_logging(table, &mut outer);
     if !force && intent != Intent::CatchAll {
         let what = match intent {
             Intent::Sources => "admits only some sources",
@@ -239,15 +247,61 @@ fn stand_before(ruleset: &Ruleset, block: &Block, force: bool) -> Result<Spot, R
         let hint = "remove the rule, or run again with --force to let the ports in before it";
         return Err(refuse("explicit-deny", message, hint.to_owned()));
     }
-    if let Some(ban) = ban_behind(ruleset, table, &spot, &block.ports).filter(|_| !force) {
-        let message = format!(
-            "rule `{ban}` (handle {}) bans sources, but stands behind {place}: an accept there would let them in",
-            ban.handle
-        );
-        let hint = "move the ban before the block, or run again with --force";
-        return Err(refuse("ban-behind-block", message, hint.to_owned()));
+    let bans = Bans::new(ruleset);
+    let local_only = hook(table, spot) != Some(Hook::Input);
+    let mut found = (outer, local_only);
+    if !force && let Some(refusal) = lets_in(&bans, table, &found.0, block, &place) {
+        // A chain that forwarding shares may hold the bans, too: then the accept stands behind them, for the host alone.
+        let mut inner = spot.clone();
+        before_logging(table, &mut inner);
+        let chain = table.chains.get(inner.chain);
+        let alone = chain.is_some_and(|chain| {
+            !detect::is_foreign(chain) && !bans.entered_by_some(inner.table, &chain.name)
+        });
+        if !alone || lets_in(&bans, table, &inner, block, &place).is_some() {
+            return Err(refusal);
+        }
+        found = (inner, true);
     }
-    Ok(spot)
+    if found.1 && detect::is_of_iptables(table) {
+        let message = format!(
+            "{place} closes the ports where forwarded packets pass, too: an accept for this host alone is not written into a table of iptables"
+        );
+        let hint = "insert it with iptables: -m addrtype --dst-type LOCAL -p tcp --dport FIRST:LAST -j ACCEPT";
+        return Err(refuse("iptables-table", message, hint.to_owned()));
+    }
+    Ok(found)
+}
+
+/// Why an accept at a place would let in whom other rules keep out.
+fn lets_in(
+    bans: &Bans<'_>,
+    table: &Table,
+    spot: &Spot,
+    block: &Block,
+    place: &str,
+) -> Option<Refusal> {
+    let refusal = |code, message, hint: &str| Refusal {
+        code,
+        message,
+        hint: Some(hint.to_owned()),
+        ports: PortSet::EMPTY,
+    };
+    if let Some(rule) = bans.implied_before(spot, &block.ports) {
+        let message = format!(
+            "rule `{rule}` (handle {}) keeps some sources from being accepted: an accept before {place} would let them in",
+            rule.handle
+        );
+        let hint = "turn those sources away by a rule of their own, or run again with --force";
+        return Some(refusal("implied-ban", message, hint));
+    }
+    let ban = ban_behind(bans, table, spot, &block.ports)?;
+    let message = format!(
+        "rule `{ban}` (handle {}) bans sources, but stands behind {place}: an accept there would let them in",
+        ban.handle
+    );
+    let hint = "move the ban before the block, or run again with --force";
+    Some(refusal("ban-behind-block", message, hint))
 }
 
 fn outward(table: &Table, mut spot: Spot, mut intent: Intent) -> (Spot, Intent) {
@@ -372,7 +426,7 @@ fn decides(statement: &Statement) -> bool {
 
 /// The first rule behind the place, on the way to the end of the base chain, that bans sources from the ports.
 fn ban_behind<'a>(
-    ruleset: &'a Ruleset,
+    bans: &Bans<'a>,
     table: &'a Table,
     spot: &Spot,
     ports: &PortSet,
@@ -389,26 +443,8 @@ fn ban_behind<'a>(
     positions.iter().find_map(|(chain, from)| {
         let rules = table.chains.get(*chain)?.rules();
         let mut behind = rules.iter().skip(*from);
-        behind.find(|rule| is_ban(ruleset, spot.table, rule, ports))
+        behind.find(|rule| bans.in_rule(spot.table, rule, ports))
     })
-}
-
-/// Whether the rule turns away some sources of connections to these ports.
-pub(crate) fn is_ban(ruleset: &Ruleset, table: usize, rule: &Rule, ports: &PortSet) -> bool {
-    let stops = rule.statements.iter().any(|statement| {
-        matches!(
-            statement,
-            Statement::Verdict(
-                Verdict::Drop | Verdict::Reject(_) | Verdict::Jump(_) | Verdict::Goto(_)
-            ) | Statement::VerdictMap { .. }
-        )
-    });
-    stops
-        && Family::BOTH.iter().any(|family| {
-            !rule_effect(ruleset, table, rule, *family)
-                .within(ports)
-                .is_empty()
-        })
 }
 
 /// Makes the insertion in memory.

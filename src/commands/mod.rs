@@ -8,10 +8,12 @@ pub mod set_range;
 pub mod status;
 pub mod sync;
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use firewall::backend::Desired;
+use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::host::lock::Lock;
-use firewall::model::ports::PortSet;
 use firewall::model::reach::Family;
 use firewall::nftables::Nftables;
 
@@ -19,8 +21,9 @@ use crate::cli::{BackendChoice, Command};
 use crate::daemons::{self, Discovery, Request};
 use crate::exit::ExitStatus;
 use crate::exposure;
+use crate::findings::Finding;
 use crate::printer::Printer;
-use crate::reconcile::{self, BackendOutcome, Mode};
+use crate::reconcile::{self, Mode};
 use crate::report::Report;
 use crate::settings::Settings;
 
@@ -73,9 +76,9 @@ fn open(settings: &Settings) -> firewall::Result<Nftables> {
 }
 
 /// Brings the firewall to what is wanted, or says what it would take.
-fn reconcile(settings: &Settings, ports: PortSet, mode: Mode) -> anyhow::Result<BackendOutcome> {
+fn reconcile(settings: &Settings, report: &mut Report, mode: Mode) -> anyhow::Result<()> {
     let desired = Desired {
-        ports,
+        ports: report.wanted(),
         families: Family::BOTH.to_vec(),
         force: settings.force,
     };
@@ -84,7 +87,27 @@ fn reconcile(settings: &Settings, ports: PortSet, mode: Mode) -> anyhow::Result<
         Mode::Check => None,
         Mode::Sync | Mode::Remove => Some(Lock::acquire()?),
     };
-    reconcile::reconcile(&mut open(settings)?, &desired, mode)
+    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
+    let mut boot = BootLayer::open(root, settings.fresh);
+    report.findings.extend(boot.boot().notes().iter().map(note));
+    // Another system's files are judged by themselves: what runs here is not its firewall.
+    let outcome = if settings.root.is_some() && boot.boot().loads() {
+        reconcile::reconcile(&mut boot, &desired, mode)?
+    } else {
+        let running = open(settings)?;
+        reconcile::reconcile(&mut WithBoot { running, boot }, &desired, mode)?
+    };
+    report.add(outcome);
+    Ok(())
+}
+
+/// What the firewall library has to say of the next boot.
+fn note(note: &Note) -> Finding {
+    let finding = Finding::new(note.code, note.message.clone());
+    match &note.hint {
+        Some(hint) => finding.with_hint(hint.clone()),
+        None => finding,
+    }
 }
 
 /// Reads the daemons, then the firewall, and does what `mode` says. The firewall is left alone, and not even looked at,
@@ -98,7 +121,7 @@ fn survey(settings: &Settings, mode: Mode) -> anyhow::Result<Report> {
         report.findings.extend(services);
     }
     if !report.refused() && !report.exposes() {
-        report.add(reconcile(settings, report.wanted(), mode)?);
+        reconcile(settings, &mut report, mode)?;
     }
     Ok(report)
 }

@@ -1,4 +1,6 @@
-//! Who listens on which TCP port of this network namespace, from /proc.
+//! Who listens on which TCP port of this network namespace.
+
+mod diag;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -30,8 +32,17 @@ const LISTENING: &str = "0A";
 /// The sockets that listen, IPv4 and IPv6, loopback included.
 ///
 /// # Errors
-/// When /proc cannot be read. A kernel without IPv6 has no such file, which is no error.
+/// When neither netlink nor /proc gives them.
 pub fn listeners() -> std::io::Result<Vec<Listener>> {
+    // A kernel without `tcp_diag` still has the table.
+    diag::listeners().or_else(|error| {
+        tracing::debug!("no sockets over netlink ({error}), reading /proc instead");
+        from_proc()
+    })
+}
+
+/// The same from /proc. A kernel without IPv6 has no such file, which is no error.
+fn from_proc() -> std::io::Result<Vec<Listener>> {
     let mut found = Vec::new();
     for path in ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"] {
         let file = match fs_err::File::open(path) {
@@ -52,7 +63,7 @@ pub fn listeners() -> std::io::Result<Vec<Listener>> {
     Ok(found)
 }
 
-/// A line of /proc/net/tcp (Documentation/networking/proc_net_tcp.rst); `None` when the socket does not listen.
+/// A line of /proc/net/tcp (`Documentation/networking/proc_net_tcp.rst`); `None` when the socket does not listen.
 fn parse(line: &str) -> Option<Listener> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (address, port) = fields.next()?.split_once(':')?;

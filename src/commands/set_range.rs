@@ -59,7 +59,7 @@ pub fn run(
         let readings = [change.reading];
         let mut report = Report::new(&readings, Vec::new(), settings.control);
         report.set_range = Some(done);
-        return finish(&report, settings, printer);
+        return finish(&report, settings, *printer);
     }
     if !change.edits.is_empty() {
         let _lock = Lock::acquire()?;
@@ -80,11 +80,11 @@ pub fn run(
     let mut report = super::survey(&settings, Mode::Sync)?;
     report.changed |= done.written;
     report.set_range = Some(done);
-    finish(&report, &settings, printer)
+    finish(&report, &settings, *printer)
 }
 
 /// Prints the report.
-fn finish(report: &Report, settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus> {
+fn finish(report: &Report, settings: &Settings, printer: Printer) -> anyhow::Result<ExitStatus> {
     printer.findings(report, false);
     if printer.json() {
         printer.object(report)?;

@@ -80,7 +80,8 @@ fn set_range(daemon: &str) -> String {
         super::filezilla_server::NAME => {
             "a custom port range under Protocols settings, Passive mode"
         }
-        _ => "--range=49152-50175",
+        // There is no configuration file to set it in.
+        _ => return "start it with --range=49152-50175".to_owned(),
     };
     format!("run `pasvsync set-range 49152-50175 --daemon {daemon}`, or write {line}")
 }

@@ -56,9 +56,8 @@ pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
     if there(CPANEL_RESTART) && cpanel::manages(host, reading.daemon)? {
         return Ok(Restart::Command(vec![CPANEL_RESTART.to_owned()]));
     }
-    let services = SERVICES.iter().find(|(name, _)| *name == reading.daemon);
-    let services = services.map(|(_, services)| *services).unwrap_or_default();
     let instance = instance(reading);
+    let services = services(reading.daemon);
     let names = instance
         .iter()
         .map(String::as_str)
@@ -70,12 +69,12 @@ pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
             .map(|(base, _)| format!("{base}@.service"));
         let unit = template.unwrap_or_else(|| format!("{name}.service"));
         let script = there(&format!("/etc/init.d/{name}"));
-        // A host that is an image, or whose init is not up, is shown the command it will need.
-        if units::is_there(&host.disk, &unit) && (systemd || !script) || systemd && script {
-            return Ok(Restart::Command(words(&["systemctl", "restart", name])));
-        }
-        if script {
+        if script && !systemd {
             return Ok(Restart::Command(words(&["service", name, "restart"])));
+        }
+        // systemd takes init scripts for units; an image is shown the command that its host will need.
+        if script || units::is_there(&host.disk, &unit) {
+            return Ok(Restart::Command(words(&["systemctl", "restart", name])));
         }
     }
     if !units::super_servers(&host.disk, reading.daemon)?.is_empty() {
@@ -84,6 +83,15 @@ pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
         ));
     }
     Ok(Restart::None("restart the daemon the way it was started"))
+}
+
+/// The services of a daemon's packages.
+pub(super) fn services(daemon: &str) -> &'static [&'static str] {
+    let mut known = SERVICES.iter();
+    known
+        .find(|(name, _)| *name == daemon)
+        .map(|(_, services)| *services)
+        .unwrap_or_default()
 }
 
 /// RHEL's vsftpd@NAME runs /etc/vsftpd/NAME.conf; vsftpd.service runs vsftpd.conf.

@@ -3,12 +3,10 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use anyhow::Context as _;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{
-    ConfigError, Host, Request, filezilla_server, proftpd, pure_ftpd, pyftpdlib, sftpgo, text,
-    vsftpd,
-};
+use super::{Host, Request, filezilla_server, proftpd, pure_ftpd, pyftpdlib, sftpgo, text, vsftpd};
 use crate::findings::{Finding, Location};
 use crate::listeners::{self, Listener, Owner};
 use crate::passive::Reading;
@@ -44,8 +42,8 @@ pub fn is_daemon(process: &Owner) -> Option<&'static str> {
 /// processes.
 ///
 /// # Errors
-/// When a unit that says how to restart the daemon cannot be read.
-pub fn about_running(request: &Request, readings: &mut [Reading]) -> Result<(), ConfigError> {
+/// When it cannot be seen what listens, or a unit that says how to restart the daemon cannot be read.
+pub fn about_running(request: &Request, readings: &mut [Reading]) -> anyhow::Result<()> {
     if request.root.is_some() {
         return Ok(());
     }
@@ -58,33 +56,37 @@ pub fn about_running(request: &Request, readings: &mut [Reading]) -> Result<(), 
     if changes.iter().all(Option::is_none) {
         return Ok(());
     }
-    let sockets = listeners::listeners().unwrap_or_default();
-    let running: Vec<(&'static str, Owner)> = listeners::processes()
-        .into_iter()
-        .filter_map(|id| named(id).map(|owner| (is_daemon(&owner), owner)))
-        .filter_map(|(daemon, owner)| Some((daemon?, owner)))
-        .collect();
+    let sockets = listeners::listeners().context("cannot see which daemons listen")?;
+    let mut everything = None;
     let host = Host::new(request)?;
     for index in 0..readings.len() {
         let Some((path, changed)) = changes[index].take() else {
             continue;
         };
-        let alone = readings
-            .iter()
-            .filter(|reading| reading.daemon == readings[index].daemon)
-            .count()
-            == 1;
+        let same = |reading: &&Reading| reading.daemon == readings[index].daemon;
+        let alone = readings.iter().filter(same).count() == 1;
         let reading = &mut readings[index];
-        let started = running
-            .iter()
-            .filter(|(daemon, _)| *daemon == reading.daemon)
-            .filter(|(_, owner)| listens(owner, &sockets, reading, alone))
-            .filter_map(|(_, owner)| Some((start(owner.id)? + booted, owner)))
+        // A pid file names the process that takes connections, on whatever port it was started with.
+        let mut running = listening(&recorded(reading.daemon), &sockets, reading, alone);
+        running.extend(listening(
+            &supervised(reading.daemon),
+            &sockets,
+            reading,
+            false,
+        ));
+        // Only where something listens, and neither systemd nor the daemon says which process: look at them all.
+        if running.is_empty() && taken(&sockets, reading) {
+            let all = everything.get_or_insert_with(listeners::processes);
+            running = listening(all, &sockets, reading, false);
+        }
+        let outdated = running
+            .into_iter()
+            .filter_map(|owner| Some((start(owner.id)? + booted, owner)))
             .filter(|(started, _)| changed > started + TOLERANCE)
             .min_by_key(|(started, _)| *started);
-        if let Some((_, owner)) = started {
+        if let Some((_, owner)) = outdated {
             let hint = super::restart(&host, reading)?;
-            let finding = finding(reading.daemon, owner, &path);
+            let finding = finding(reading.daemon, &owner, &path);
             reading.findings.push(match hint.command() {
                 Some(command) => finding.with_hint(format!("restart it: {command}")),
                 None => finding.with_hint("restart it the way it was started"),
@@ -92,6 +94,55 @@ pub fn about_running(request: &Request, readings: &mut [Reading]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// The processes that systemd has started for the daemon: hints, what each of them is and does is looked at.
+fn supervised(daemon: &str) -> Vec<u32> {
+    const GROUPS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"];
+    let services = super::restart::services(daemon).iter();
+    let paths = services.flat_map(|service| {
+        GROUPS
+            .iter()
+            .map(move |group| format!("{group}/system.slice/{service}.service/cgroup.procs"))
+    });
+    paths.flat_map(|path| ids(&path)).collect()
+}
+
+/// The processes that the daemon's own pid file names: hints too.
+fn recorded(daemon: &str) -> Vec<u32> {
+    const FILES: &[&str] = &[
+        "/run/proftpd.pid",
+        "/run/proftpd/proftpd.pid",
+        "/run/pure-ftpd/pure-ftpd.pid",
+        "/run/pure-ftpd.pid",
+        "/run/vsftpd/vsftpd.pid",
+        "/run/vsftpd.pid",
+    ];
+    let files = FILES.iter().filter(|file| file.contains(daemon));
+    files.flat_map(|file| ids(file)).collect()
+}
+
+/// The numbers in a file; none when there is no such file.
+fn ids(path: &str) -> Vec<u32> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.split_ascii_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect()
+}
+
+/// Whether anything listens on a control port of the reading.
+fn taken(sockets: &[Listener], reading: &Reading) -> bool {
+    let mut ports = sockets.iter().map(|socket| socket.address.port());
+    ports.any(|port| reading.control.contains(&port))
+}
+
+/// Those of the processes that are the reading's daemon and take its connections; with `anywhere`, on any port.
+fn listening(ids: &[u32], sockets: &[Listener], reading: &Reading, anywhere: bool) -> Vec<Owner> {
+    let owners = ids.iter().filter_map(|id| named(*id));
+    owners
+        .filter(|owner| is_daemon(owner) == Some(reading.daemon))
+        .filter(|owner| listens(owner, sockets, reading, anywhere))
+        .collect()
 }
 
 fn finding(daemon: &str, owner: &Owner, path: &Path) -> Finding {
@@ -118,16 +169,12 @@ fn named(id: u32) -> Option<Owner> {
     likely.then(|| Owner::of(id)).flatten()
 }
 
-/// Whether the process takes control connections of this reading: a session has a data connection's socket at most.
-fn listens(owner: &Owner, sockets: &[Listener], reading: &Reading, alone: bool) -> bool {
+/// Whether the process takes control connections: a session has a data connection's socket at most.
+fn listens(owner: &Owner, sockets: &[Listener], reading: &Reading, anywhere: bool) -> bool {
     let held = Owner::sockets(owner.id);
-    let mut ports = sockets
-        .iter()
-        .filter(|socket| held.contains(&socket.inode))
-        .map(|socket| socket.address.port());
-    ports.any(|port| {
-        // A changed control port is a change too, so the running one may not be among those read.
-        reading.control.contains(&port) || alone && !reading.effective.contains(port)
+    sockets.iter().any(|socket| {
+        held.contains(&socket.inode)
+            && (anywhere || reading.control.contains(&socket.address.port()))
     })
 }
 

@@ -45,8 +45,9 @@ pub(super) fn commands(disk: &Disk, unit: &str) -> Result<Vec<Command>, ConfigEr
 
 /// Whether there is such a unit, masked or not.
 pub(super) fn is_there(disk: &Disk, unit: &str) -> bool {
-    let there = |folder: &&str| disk.kind(&Path::new(folder).join(unit)).is_some();
-    FOLDERS.iter().any(|folder| there(&folder))
+    FOLDERS
+        .iter()
+        .any(|folder| disk.kind(&Path::new(folder).join(unit)).is_some())
 }
 
 /// The TCP ports of a socket unit; none when there is no such unit.

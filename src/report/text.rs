@@ -298,7 +298,7 @@ pub fn set_range(report: &Report, diff: bool, quiet: bool, style: Style) -> Stri
             written(file, diff, style, &mut text);
         }
         let _ = writeln!(text, "{}: passive {range} {word}", done.daemon);
-        if !done.dry_run && !done.files.is_empty() {
+        if done.restarted || done.written {
             let _ = match &done.restart {
                 Restart::Command(words) if done.restarted => {
                     writeln!(text, "restarted: {}", clean(&words.join(" ")))

@@ -22,6 +22,10 @@ const OUTPUTS: &[(&str, &str)] = &[
         "sync-again",
     ),
     ("Who wants a port, and what decides about it", "explain"),
+    (
+        "Give the daemon another range, in its own configuration, and open it",
+        "set-range-and-sync",
+    ),
     ("And take everything back", "remove"),
 ];
 

@@ -16,6 +16,13 @@ fn host(configuration: &str) -> Host {
 fn what_is_said() {
     let configuration = "Port 21\nPassivePorts 50000 50009 # ours\n";
     snapshot("set-range", &host(configuration), &[COMMAND]);
+    let host_with_service = host("Port 21\nPassivePorts 50000 50009\n");
+    host_with_service.file("lib/systemd/system/proftpd.service", "[Service]\n");
+    snapshot(
+        "set-range-and-sync",
+        &host_with_service,
+        &["pasvsync sync", COMMAND],
+    );
     snapshot("set-range-again", &host(configuration), &[COMMAND, COMMAND]);
     let preview = format!("{COMMAND} --dry-run --diff");
     snapshot("set-range-dry-run", &host(configuration), &[&preview]);

@@ -26,6 +26,7 @@ pub(super) fn ways(
     let (targets, complete) = targets(&parsed);
     let mut draft = Draft::new(&host.disk);
     for (path, line) in targets {
+        let line = counted(draft.text(&path)?, line);
         let location = Location::line(path, line);
         draft.line(&location, |line| directive(line, range))?;
     }
@@ -48,6 +49,21 @@ pub(super) fn ways(
         }
     }
     Ok(ways)
+}
+
+/// The number of the line that ProFTPD gives a number to: it does not count the end of the last line when the newline is
+/// missing there (RUN).
+fn counted(text: &[u8], line: u32) -> u32 {
+    let spans: Vec<_> = lines::spans(text).collect();
+    let unended = !text.ends_with(b"\n") && spans.len() == line as usize + 1;
+    let last = spans.last().map(|span| &text[span.clone()]);
+    let here = lines::span(text, line).map(|span| &text[span]);
+    let misses = unended && here.is_none_or(|here| value(here).is_none());
+    if misses && last.is_some_and(|last| value(last).is_some()) {
+        line + 1
+    } else {
+        line
+    }
 }
 
 /// The lines that set a range some server uses, one that the daemon refuses included; and whether every server has one.

@@ -16,7 +16,7 @@ const FIREWALLD: &str = "[Unit]\nBefore=network-pre.target\nWants=network-pre.ta
 
 #[test]
 fn firewalls_can_be_exchanged_and_failed_runs_are_made_up_for() {
-    let Some(machine) = Machine::new("failures") else {
+    let Some(mut machine) = Machine::new("failures") else {
         return;
     };
     machine.write("etc/vsftpd.conf", &Machine::vsftpd(RANGE));
@@ -26,6 +26,7 @@ fn firewalls_can_be_exchanged_and_failed_runs_are_made_up_for() {
     a_failed_run(&machine);
     a_burst_of_changes(&machine);
     from_cron(&machine);
+    the_boot_unit_alone(&mut machine);
 }
 
 fn opens(machine: &Machine, (first, last): (u16, u16)) {
@@ -73,16 +74,18 @@ fn a_failed_run(machine: &Machine) {
     eventually("failed", machine, || {
         machine.property("pasvsync.service", "Result") == "exit-code"
     });
-    machine.must("systemctl", &["reload", "nftables.service"]);
-    let failed = |name| machine.property(AFTER_NFTABLES, name);
-    eventually("reloaded in vain", machine, || {
-        failed("ExecReload").contains("status=1") && failed("ActiveState") == "active"
-    });
+    let instance = |name| machine.property(AFTER_NFTABLES, name);
+    for (command, setting) in [("reload", "ExecReload"), ("restart", "ExecStart")] {
+        machine.must("systemctl", &[command, "nftables.service"]);
+        eventually(&format!("a {command} in vain"), machine, || {
+            instance(setting).contains("status=1") && instance("ActiveState") == "active"
+        });
+    }
     let journal = machine.must("journalctl", &["--no-pager", "-u", "pasvsync*"]);
     assert!(journal.contains("no_such_setting"), "{journal}");
     machine.overwrite("etc/vsftpd.conf", &Machine::vsftpd(RANGE));
     opens(machine, RANGE);
-    // That was the path unit. The instance has not come off the firewall either.
+    // That was the path unit. The instance still follows the firewall too.
     machine.forget_the_edits();
     machine.must("systemctl", &["reload", "nftables.service"]);
     opens(machine, RANGE);
@@ -145,5 +148,17 @@ fn from_cron(machine: &Machine) {
         assert_eq!((output.status.code(), words), (Some(0), ("", "")), "{job}");
         assert!(machine.world().connects(CLIENT[0], MOVED.0), "{job}");
         machine.forget_the_edits();
+    }
+}
+
+/// Where nothing else is wanted, `pasvsync.service` is enough for the next boot.
+fn the_boot_unit_alone(machine: &mut Machine) {
+    let others = ["pasvsync.path", "pasvsync.timer", AFTER_NFTABLES];
+    machine.must("systemctl", &[&["disable"], &others[..]].concat());
+    machine.must("systemctl", &["disable", "pasvsync-fw@firewalld.service"]);
+    machine.reboot();
+    opens(machine, MOVED);
+    for unit in others {
+        assert_eq!(machine.property(unit, "ActiveState"), "inactive", "{unit}");
     }
 }

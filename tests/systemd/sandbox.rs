@@ -104,7 +104,8 @@ fn the_sandbox_is_tight_and_wide_enough() {
     // Newer kernels come without it.
     if machine.command("iptables-legacy", &["-S"]).status.success() {
         // As on a host that has just booted: nobody has made the lock yet.
-        let legacy = "rm -f /run/xtables.lock; for command in iptables-legacy ip6tables-legacy; \
+        machine.must("rm", &["-f", "/run/xtables.lock"]);
+        let legacy = "for command in iptables-legacy ip6tables-legacy; \
             do $command -w 5 -N probe && $command -w 5 -X probe || exit; done";
         let (works, words) = inside(&machine, legacy);
         assert!(works, "iptables-legacy does not work inside: {words}");

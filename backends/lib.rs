@@ -3,6 +3,7 @@
 //! The library knows ports and families; what listens on them is its user's business.
 
 pub mod backend;
+pub mod boot;
 pub mod detect;
 pub mod error;
 pub mod host;
@@ -10,6 +11,7 @@ pub mod model;
 pub mod netfilter;
 #[cfg(feature = "nftables")]
 pub mod nftables;
+mod own;
 pub mod proof;
 
 pub use error::{Error, ErrorKind, Result};

@@ -6,12 +6,10 @@ use std::fmt;
 
 use crate::backend::{Backend, Desired, Layer, Plan, Scope};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::ports::{PortRange, PortSet};
-use crate::model::ruleset::{
-    Field, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Verdict,
-};
+use crate::model::ruleset::Ruleset;
 use crate::netfilter::{self, Socket};
-use crate::proof::place::{self, Insertion, MARK};
+use crate::own::{self, Own};
+use crate::proof::place::{Insertion, MARK};
 
 /// The kernel's `nf_tables`, over one netlink socket.
 #[derive(Debug)]
@@ -57,24 +55,6 @@ impl fmt::Display for Edit {
     }
 }
 
-/// A rule that carries our mark.
-#[derive(Clone, Debug)]
-struct Own {
-    family: TableFamily,
-    table: String,
-    chain: String,
-    handle: u64,
-    /// Its place among the rules that are not ours.
-    index: usize,
-    /// The handle of the next rule that is not ours.
-    before: Option<u64>,
-    /// Its ports; `None` when it is not of the form that we write.
-    ports: Option<PortRange>,
-    local_only: bool,
-    /// A rule further down the chain bans sources from its ports.
-    ban_behind: bool,
-}
-
 impl Nftables {
     /// Opens the socket.
     ///
@@ -103,36 +83,17 @@ impl Backend for Nftables {
     }
 
     fn settled(&self, _layer: Layer, ruleset: &Ruleset, desired: &Desired) -> bool {
-        let own = own_rules(ruleset);
-        own.iter().enumerate().all(|(index, rule)| {
-            let earlier = own.iter().take(index);
-            rule.wanted(&desired.ports)
-                && !rule.ban_behind
-                && !earlier.clone().any(|other| other.same_as(rule))
-        })
+        own::settled(ruleset, &desired.ports)
     }
 
     fn plan(&self, _layer: Layer, ruleset: &Ruleset, desired: &Desired) -> Result<Plan<Edit>> {
-        let own = own_rules(ruleset);
-        let placement = place::place(&without_own(ruleset), desired);
-        let mut kept = vec![false; own.len()];
-        let mut inserts = Vec::new();
-        for insertion in &placement.insertions {
-            let position = own
-                .iter()
-                .zip(&kept)
-                .position(|(rule, kept)| !kept && rule.stands_for(insertion));
-            match position.and_then(|index| kept.get_mut(index)) {
-                Some(kept) => *kept = true,
-                None => inserts.push(Edit::from(insertion)),
-            }
-        }
-        let stale = own.iter().zip(&kept).filter(|(_, kept)| !**kept);
-        let mut edits: Vec<Edit> = stale.map(|(rule, _)| rule.deletion()).collect();
-        edits.extend(inserts);
+        let decision = own::decide(ruleset, desired);
+        let mut edits: Vec<Edit> = decision.stale().map(Own::deletion).collect();
+        let missing = decision.insertions.iter();
+        edits.extend(missing.map(|missing| Edit::from(&missing.insertion)));
         Ok(Plan {
             edits,
-            refusals: placement.refusals,
+            refusals: decision.refusals,
         })
     }
 
@@ -151,7 +112,7 @@ impl Backend for Nftables {
 
 /// The edits that take these edits back.
 fn undo(before: &Ruleset, after: &Ruleset, edits: &[Edit]) -> Vec<Edit> {
-    let (old, new) = (own_rules(before), own_rules(after));
+    let (old, new) = (own::rules(before), own::rules(after));
     let known = |handle: u64| old.iter().any(|rule| rule.handle == handle);
     let added = new.iter().filter(|rule| !known(rule.handle));
     let deleted = edits.iter().filter_map(|edit| match edit {
@@ -165,28 +126,6 @@ fn undo(before: &Ruleset, after: &Ruleset, edits: &[Edit]) -> Vec<Edit> {
 }
 
 impl Own {
-    fn wanted(&self, desired: &PortSet) -> bool {
-        self.ports
-            .is_some_and(|ports| desired.covers(&PortSet::from(ports)))
-    }
-
-    fn same_as(&self, other: &Self) -> bool {
-        self.family == other.family
-            && self.table == other.table
-            && self.chain == other.chain
-            && self.ports == other.ports
-    }
-
-    /// Whether the rule does what the insertion would do, as late in the chain as it can stand.
-    fn stands_for(&self, insertion: &Insertion) -> bool {
-        self.family == insertion.family
-            && self.table == insertion.table
-            && self.chain == insertion.chain
-            && self.ports == Some(insertion.ports)
-            && self.local_only == insertion.local_only
-            && (self.index == insertion.index || self.index < insertion.index && !self.ban_behind)
-    }
-
     fn deletion(&self) -> Edit {
         Edit::Delete {
             family: self.family,
@@ -219,106 +158,4 @@ impl From<&Insertion> for Edit {
             local_only: insertion.local_only,
         }
     }
-}
-
-fn is_own(rule: &Rule) -> bool {
-    rule.comment.as_deref() == Some(MARK)
-}
-
-fn without_own(ruleset: &Ruleset) -> Ruleset {
-    let mut stripped = ruleset.clone();
-    let chains = stripped
-        .tables
-        .iter_mut()
-        .flat_map(|table| &mut table.chains);
-    for rules in chains.filter_map(|chain| chain.rules.as_mut()) {
-        rules.retain(|rule| !is_own(rule));
-    }
-    stripped
-}
-
-fn own_rules(ruleset: &Ruleset) -> Vec<Own> {
-    let mut own = Vec::new();
-    for (table_index, table) in ruleset.tables.iter().enumerate() {
-        for chain in &table.chains {
-            let mut index = 0;
-            for (position, rule) in chain.rules().iter().enumerate() {
-                if !is_own(rule) {
-                    index += 1;
-                    continue;
-                }
-                let ports = accepted_ports(rule);
-                let behind = || {
-                    chain
-                        .rules()
-                        .iter()
-                        .skip(position + 1)
-                        .filter(|rule| !is_own(rule))
-                };
-                let set = ports.map_or(PortSet::EMPTY, PortSet::from);
-                own.push(Own {
-                    family: table.family,
-                    table: table.name.clone(),
-                    chain: chain.name.clone(),
-                    handle: rule.handle,
-                    index,
-                    before: behind().next().map(|rule| rule.handle),
-                    ports,
-                    local_only: rule.statements.iter().any(is_local_only),
-                    ban_behind: behind()
-                        .any(|rule| place::is_ban(ruleset, table_index, rule, &set)),
-                });
-            }
-        }
-    }
-    own
-}
-
-/// The ports that a rule of the form we write accepts.
-fn accepted_ports(rule: &Rule) -> Option<PortRange> {
-    if rule.statements.last() != Some(&Statement::Verdict(Verdict::Accept)) {
-        return None;
-    }
-    let (mut first, mut last) = (None, None);
-    for statement in &rule.statements {
-        let Statement::Match { value, test } = statement else {
-            continue;
-        };
-        let [part] = value.parts.as_slice() else {
-            return None;
-        };
-        let port_field = Field::Payload {
-            base: PayloadBase::Transport,
-            offset: 2,
-        };
-        if part.field != port_field || part.length != 2 || !part.operations.is_empty() {
-            continue;
-        }
-        let port = |data: &[u8]| data.try_into().ok().map(u16::from_be_bytes);
-        match test {
-            Test::Compare { operator, data } => match operator {
-                Operator::Equal => (first, last) = (port(data), port(data)),
-                Operator::GreaterOrEqual => first = port(data),
-                Operator::LessOrEqual => last = port(data),
-                _ => return None,
-            },
-            Test::Range {
-                negated: false,
-                first: low,
-                last: high,
-            } => (first, last) = (port(low), port(high)),
-            Test::Range { .. } => return None,
-        }
-    }
-    PortRange::new(first?, last?)
-}
-
-fn is_local_only(statement: &Statement) -> bool {
-    let Statement::Match { value, .. } = statement else {
-        return false;
-    };
-    value
-        .parts
-        .iter()
-        .any(|part| matches!(part.field, Field::Fib { .. }))
 }

@@ -5,6 +5,7 @@ mod decode;
 mod interfaces;
 mod netlink;
 mod read;
+pub mod scratch;
 #[cfg(test)]
 pub(crate) mod tests;
 mod xtables;

@@ -1,0 +1,241 @@
+//! Remembers that the next boot was proved to be in sync, so that a run in which nothing changed starts no process.
+//!
+//! The file is a text of a few lines. It counts only when its key is that of now, and its last line that of its content;
+//! anything else means to prove again.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::find::Boot;
+use super::load::programs;
+use super::sources::{Digest, Fingerprint, Source, digest, of_load};
+use crate::backend::Desired;
+use crate::error::Result;
+use crate::host::file::{read_private, write_private};
+use crate::model::ports::{PortRange, PortSet};
+use crate::model::reach::{Family, Reach, ReachEntry, ReachMap};
+use crate::model::ruleset::Interface;
+
+/// The folder, under the root.
+const FOLDER: &str = "var/lib/pasvsync";
+const NAME: &str = "boot.proof";
+const HEADER: &str = "pasvsync boot proof 1";
+
+/// Where loaders look up the names of ports, protocols, users, hosts and marks.
+const NAMES: [&str; 9] = [
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/hosts",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/nsswitch.conf",
+    "/etc/iproute2/rt_marks",
+    "/etc/iproute2/rt_realms",
+    "/etc/iproute2/group",
+];
+
+/// What was proved of the next boot: every port is open, and what is ours is as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The verdicts, one map a family.
+    pub reach: Vec<ReachMap>,
+    /// Whether anything filters new connections at all.
+    pub filters: bool,
+}
+
+/// The digest of everything that the proof depends on.
+pub(crate) fn key(
+    boot: &Boot,
+    sources: &[Source],
+    interfaces: &[Interface],
+    desired: &Desired,
+) -> Digest {
+    let files = sources
+        .iter()
+        .map(|source| (source.path.as_path(), source.bytes.as_slice()));
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.add(env!("CARGO_PKG_VERSION").as_bytes());
+    fingerprint.add(&of_load(boot, files, interfaces));
+    fingerprint.add(format!("{desired:?}").as_bytes());
+    let kernel = std::fs::read("/proc/sys/kernel/osrelease").unwrap_or_default();
+    fingerprint.add(&kernel);
+    let mut programs = programs(boot);
+    programs.push(PathBuf::from("/proc/self/exe"));
+    let names = NAMES.iter().map(|path| boot.real(Path::new(path)));
+    for path in programs.into_iter().chain(names) {
+        fingerprint.add_path(&path);
+        fingerprint.add(&identity(&path));
+    }
+    fingerprint.finish()
+}
+
+/// What changes when a file does; nothing for one that is not there.
+fn identity(path: &Path) -> Vec<u8> {
+    let Ok(metadata) = std::fs::metadata(path) else {
+        return Vec::new();
+    };
+    let numbers = [
+        metadata.dev(),
+        metadata.ino(),
+        metadata.size(),
+        metadata.mtime().cast_unsigned(),
+        metadata.mtime_nsec().cast_unsigned(),
+        metadata.ctime().cast_unsigned(),
+        metadata.ctime_nsec().cast_unsigned(),
+    ];
+    numbers
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect()
+}
+
+/// The remembered proof, if its key is this one.
+pub(crate) fn recall(boot: &Boot, key: &Digest) -> Option<Proof> {
+    let bytes = match read_private(&boot.root.join(FOLDER), NAME) {
+        Ok(bytes) => bytes?,
+        Err(error) => {
+            tracing::debug!("the remembered proof of the next boot does not count: {error}");
+            return None;
+        }
+    };
+    parse(std::str::from_utf8(&bytes).ok()?, key)
+}
+
+/// Remembers a proof.
+pub(crate) fn store(boot: &Boot, key: &Digest, proof: &Proof) -> Result<()> {
+    write_private(&boot.root.join(FOLDER), NAME, format(proof, key).as_bytes())
+}
+
+/// Forgets the remembered proof.
+pub(crate) fn forget(boot: &Boot) {
+    let path = boot.root.join(FOLDER).join(NAME);
+    if std::fs::remove_file(path).is_ok() {
+        // Stays unless it is empty now.
+        let _ = std::fs::remove_dir(boot.root.join(FOLDER));
+    }
+}
+
+fn hexadecimal(digest: &Digest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn format(proof: &Proof, key: &Digest) -> String {
+    let mut text = format!(
+        "{HEADER}\nkey {}\nfilters {}\n",
+        hexadecimal(key),
+        proof.filters
+    );
+    // Words come from rules: no line break may come from them.
+    let clean = |words: &str| words.replace(char::is_control, " ");
+    for map in &proof.reach {
+        text.push_str(&format!("family {}\n", map.family.as_str()));
+        for entry in &map.entries {
+            let ranges = entry.ports.ranges().iter();
+            let ranges: Vec<String> = ranges.map(ToString::to_string).collect();
+            let because = clean(&entry.because);
+            text.push_str(&format!("open {} {because}\n", ranges.join(",")));
+        }
+        for exception in &map.exceptions {
+            text.push_str(&format!("exception {}\n", clean(exception)));
+        }
+    }
+    let sum = hexadecimal(&digest(text.as_bytes()));
+    text.push_str(&format!("sum {sum}\n"));
+    text
+}
+
+fn parse(text: &str, key: &Digest) -> Option<Proof> {
+    let content = text.strip_suffix('\n')?;
+    let (content, sum) = content.rsplit_once("\nsum ")?;
+    let content = format!("{content}\n");
+    if sum != hexadecimal(&digest(content.as_bytes())) {
+        return None;
+    }
+    let mut lines = content.lines();
+    if lines.next()? != HEADER || lines.next()?.strip_prefix("key ")? != hexadecimal(key) {
+        return None;
+    }
+    let filters = lines.next()?.strip_prefix("filters ")?.parse().ok()?;
+    let mut reach: Vec<ReachMap> = Vec::new();
+    for line in lines {
+        let (word, rest) = line.split_once(' ')?;
+        match word {
+            "family" => reach.push(ReachMap {
+                family: *Family::BOTH.iter().find(|family| family.as_str() == rest)?,
+                entries: Vec::new(),
+                exceptions: Vec::new(),
+            }),
+            "open" => {
+                let (ports, because) = rest.split_once(' ')?;
+                let ports = ports.split(',').map(range).collect::<Option<PortSet>>()?;
+                reach.last_mut()?.entries.push(ReachEntry {
+                    ports,
+                    reach: Reach::Open,
+                    because: because.to_owned(),
+                });
+            }
+            "exception" => reach.last_mut()?.exceptions.push(rest.to_owned()),
+            _ => return None,
+        }
+    }
+    Some(Proof { reach, filters })
+}
+
+fn range(text: &str) -> Option<PortRange> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    PortRange::new(first.parse().ok()?, last.parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof() -> Proof {
+        let map = |family| ReachMap {
+            family,
+            entries: vec![ReachEntry {
+                ports: [
+                    PortRange::new(40000, 40100).unwrap(),
+                    PortRange::single(50000),
+                ]
+                .into_iter()
+                .collect(),
+                reach: Reach::Open,
+                because: "rule in\nchain".to_owned(),
+            }],
+            exceptions: vec!["@bans".to_owned()],
+        };
+        Proof {
+            reach: Family::BOTH.map(map).to_vec(),
+            filters: true,
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_comes_back() {
+        let key = digest(b"inputs");
+        let text = format(&proof(), &key);
+        let back = parse(&text, &key).unwrap();
+        assert_eq!(back.reach[1].entries[0].because, "rule in chain");
+        assert_eq!(
+            back.reach[0].entries[0].ports,
+            proof().reach[0].entries[0].ports
+        );
+        assert_eq!(back.reach[0].exceptions, ["@bans"]);
+        assert!(back.filters);
+    }
+
+    #[test]
+    fn another_key_or_any_damage_makes_it_count_for_nothing() {
+        let key = digest(b"inputs");
+        let text = format(&proof(), &key);
+        assert_eq!(parse(&text, &digest(b"other")), None);
+        for index in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[index] ^= 1;
+            let damaged = String::from_utf8(bytes).unwrap();
+            assert_eq!(parse(&damaged, &key), None, "{damaged}");
+            assert_eq!(parse(&text[..index], &key), None);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! A configuration file as lines, and the places in it where a line of ours might go.
+
+use super::sources::{Digest, Language, Source, digest};
+use crate::model::ports::PortRange;
+use crate::model::reach::Family;
+use crate::model::ruleset::TableFamily;
+use crate::proof::place::MARK;
+
+use super::shape::OwnRule;
+use super::{iptables_text, nft_text};
+
+/// A file as lines, some of which may have come in or gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    original: Vec<Vec<u8>>,
+    /// The line, and the number it has in the original.
+    lines: Vec<(Vec<u8>, Option<usize>)>,
+}
+
+/// A change of some bytes of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Splice {
+    /// The line's number, from 1, where the change begins.
+    pub(crate) line: usize,
+    /// The first byte that changes.
+    pub(crate) offset: usize,
+    /// What goes.
+    pub(crate) removed: Vec<u8>,
+    /// What comes.
+    pub(crate) inserted: Vec<u8>,
+}
+
+/// Places in a file where a line may go, in ascending order, and what the line looks like there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) boundaries: Vec<Boundary>,
+    pub(crate) style: Style,
+}
+
+/// A place before a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Boundary {
+    /// The line's index; the number of lines for the end of the file.
+    pub(crate) line: usize,
+    /// Whether the line is, or may be, a rule of the chain.
+    pub(crate) rule: bool,
+}
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Inside a chain's block: the bare rule.
+    Block,
+    /// A command of its own: `add rule ...`.
+    Command,
+    /// A line of iptables-save.
+    Save,
+}
+
+impl Text {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        let mut original: Vec<Vec<u8>> = bytes
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect();
+        // Where a line of ours was put behind a last line without an end, that end came with it, and goes with it.
+        if let [.., before, last] = original.as_mut_slice()
+            && !last.ends_with(b"\n")
+            && is_own_line(last)
+        {
+            before.pop();
+            last.insert(0, b'\n');
+        }
+        let lines = original.iter().cloned().zip((0..).map(Some)).collect();
+        Self { original, lines }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let lines = self.lines.iter();
+        lines.flat_map(|(line, _)| line.iter().copied()).collect()
+    }
+
+    /// The line at an index; nothing behind the last.
+    pub(crate) fn line(&self, index: usize) -> &[u8] {
+        self.lines.get(index).map_or(&[], |(line, _)| line)
+    }
+
+    pub(crate) fn remove(&mut self, index: usize) {
+        if index < self.lines.len() {
+            self.lines.remove(index);
+        }
+    }
+
+    /// Puts a line, given without its end, before the line at an index.
+    pub(crate) fn insert(&mut self, index: usize, line: &str) {
+        let index = index.min(self.lines.len());
+        let open_end =
+            index > 0 && index == self.lines.len() && !self.line(index - 1).ends_with(b"\n");
+        let bytes = if open_end {
+            format!("\n{line}").into_bytes()
+        } else {
+            format!("{line}\n").into_bytes()
+        };
+        self.lines.insert(index, (bytes, None));
+    }
+
+    /// The lines that are ours, by index, and their ports.
+    pub(crate) fn own_lines(&self) -> Vec<(usize, Option<PortRange>)> {
+        let lines = self.lines.iter().enumerate();
+        lines
+            .filter(|(_, (line, _))| is_own_line(line))
+            .map(|(index, (line, _))| (index, ports_of(line)))
+            .collect()
+    }
+
+    /// The changes from the original.
+    pub(crate) fn splices(&self) -> Vec<Splice> {
+        let mut splices = Vec::new();
+        let mut lines = self.lines.iter().peekable();
+        let mut offset = 0;
+        for (number, original) in self.original.iter().enumerate() {
+            while let Some((line, None)) = lines.next_if(|(_, original)| original.is_none()) {
+                splices.push(Splice::insertion(number, offset, line));
+            }
+            if lines.next_if(|(_, known)| *known == Some(number)).is_none() {
+                splices.push(Splice {
+                    line: number + 1,
+                    offset,
+                    removed: original.clone(),
+                    inserted: Vec::new(),
+                });
+            }
+            offset += original.len();
+        }
+        let number = self.original.len();
+        splices.extend(lines.map(|(line, _)| Splice::insertion(number, offset, line)));
+        splices
+    }
+}
+
+impl Splice {
+    fn insertion(index: usize, offset: usize, line: &[u8]) -> Self {
+        Self {
+            line: index + 1,
+            offset,
+            removed: Vec::new(),
+            inserted: line.to_vec(),
+        }
+    }
+}
+
+/// Makes changes, given by ascending offset; `None` when the bytes are not those that they were made for.
+pub(crate) fn splice(bytes: &[u8], splices: &[&Splice]) -> Option<Vec<u8>> {
+    let mut result = Vec::with_capacity(bytes.len() + 256);
+    let mut from = 0;
+    for splice in splices {
+        result.extend_from_slice(bytes.get(from..splice.offset)?);
+        result.extend_from_slice(&splice.inserted);
+        let behind = bytes.get(splice.offset..)?;
+        if !behind.starts_with(&splice.removed) {
+            return None;
+        }
+        from = splice.offset + splice.removed.len();
+    }
+    result.extend_from_slice(bytes.get(from..)?);
+    Some(result)
+}
+
+/// The digest of a file that changes are made for.
+pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
+    digest(bytes)
+}
+
+/// Whether a line carries our mark, as a comment in nft's or iptables' words, and is not itself a comment.
+pub(crate) fn is_own_line(line: &[u8]) -> bool {
+    let line = String::from_utf8_lossy(line);
+    let line = line.trim();
+    if line.starts_with('#') {
+        return false;
+    }
+    let words = line.split_whitespace();
+    let pairs = words.clone().zip(words.skip(1));
+    pairs.into_iter().any(|(word, next)| {
+        matches!(word, "comment" | "--comment")
+            && next.trim_end_matches(';').trim_matches(['"', '\'']) == MARK
+    })
+}
+
+/// The ports in a line of ours; `None` when they are written in a way that we do not write.
+fn ports_of(line: &[u8]) -> Option<PortRange> {
+    let line = String::from_utf8_lossy(line);
+    let mut words = line.split_whitespace();
+    words.find(|word| matches!(*word, "dport" | "--dport" | "--dports"))?;
+    let ports = words.next()?;
+    let (first, last) = ports.split_once(['-', ':']).unwrap_or((ports, ports));
+    PortRange::new(first.parse().ok()?, last.parse().ok()?)
+}
+
+/// The places where a line for a rule may go, the likeliest group first.
+pub(crate) fn groups(source: &Source, text: &Text, rule: &OwnRule) -> Vec<Group> {
+    let bytes = text.bytes();
+    match source.language {
+        Language::Nft { included } => nft_text::groups(&bytes, rule, included),
+        Language::Iptables(family) => match (family, rule.family) {
+            (Family::Ipv4, TableFamily::Ip) | (Family::Ipv6, TableFamily::Ip6) => {
+                iptables_text::groups(&bytes, rule)
+            }
+            _ => Vec::new(),
+        },
+        Language::Other => Vec::new(),
+    }
+}
+
+/// The line for a rule at a place.
+pub(crate) fn render(text: &Text, group: &Group, boundary: Boundary, rule: &OwnRule) -> String {
+    let Some(ports) = rule.ports else {
+        return String::new();
+    };
+    let neighbour = neighbour(text, group, boundary);
+    match group.style {
+        Style::Block => format!(
+            "{}{}",
+            indentation(&neighbour),
+            nft_text::rule(ports, rule.local_only)
+        ),
+        Style::Command => {
+            let place = format!("{} {} {}", rule.family.as_str(), rule.table, rule.chain);
+            let accept = nft_text::rule(ports, rule.local_only);
+            format!("{}add rule {place} {accept}", indentation(&neighbour))
+        }
+        Style::Save => iptables_text::rule(&neighbour, &rule.chain, ports, rule.local_only),
+    }
+}
+
+/// The line whose looks are copied: a rule before the place, else one behind it.
+fn neighbour(text: &Text, group: &Group, boundary: Boundary) -> String {
+    let rules = || group.boundaries.iter().filter(|other| other.rule);
+    let before = rules().rev().find(|other| other.line < boundary.line);
+    let found = before.or_else(|| rules().next());
+    let line = match (found, group.style) {
+        (Some(found), _) => text.line(found.line),
+        // An empty chain: its header is the line before, and may be copied with one more step.
+        (None, Style::Block) => b"\t\t",
+        (None, _) => b"",
+    };
+    String::from_utf8_lossy(line).into_owned()
+}
+
+fn indentation(line: &str) -> &str {
+    let rest = line.trim_start_matches([' ', '\t']);
+    line.get(..line.len() - rest.len()).unwrap_or_default()
+}

@@ -1,0 +1,271 @@
+//! A scratch network namespace: boot's own loaders fill it, and it is read back like the host's.
+//!
+//! Nothing of it can be seen from outside, and it is gone when its last process is. The loaders see the host's files,
+//! save those that stand in for others: a mount namespace of their own lets an edited copy take a file's place, so that
+//! every `include` finds it under its own name.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+
+use super::{Scope, Socket, read};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::ruleset::{Interface, Ruleset};
+
+/// A hundred thousand rules load in four seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where system programs are; cron's `PATH` lacks the half of them.
+const SYSTEM_PATH: [&str; 5] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+
+/// As much of a loader's complaint is shown.
+const MOST_WORDS: usize = 2000;
+
+/// The result's interfaces that no stand-in was needed for get numbers from here on: none that a rule could test.
+const UNNAMED: u32 = 1 << 24;
+
+/// What the scratch namespace is to look like to the loaders.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The host's interfaces.
+    pub interfaces: &'a [Interface],
+    /// Those of them that the files to load name; `iif` and netdev chains load only when the interface is there.
+    pub named: &'a [String],
+    /// Its `etc` covers `/etc`.
+    pub root: &'a Path,
+    /// Files, and what stands in for each of them.
+    pub replaced: &'a [(PathBuf, PathBuf)],
+}
+
+/// Runs `load` in a scratch network namespace and reads back everything that it loaded. The interfaces of the result
+/// are the host's, numbered as in the namespace.
+///
+/// The stand-ins have the names alone. No loader looks at addresses or flags, and the evaluator asks the result.
+///
+/// # Errors
+/// `Permission` without `CAP_SYS_ADMIN`; what `load` and reading say.
+pub fn in_scratch(view: View<'_>, load: impl FnOnce() -> Result<()> + Send) -> Result<Ruleset> {
+    // A namespace belongs to a thread, and ends with it.
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            enter(view)?;
+            stand_in(view)?;
+            load()?;
+            let mut ruleset = read(&mut Socket::open()?, Scope::Everything)?;
+            ruleset.interfaces = renumbered(view.interfaces, &ruleset.interfaces);
+            ruleset.generation = None;
+            Ok(ruleset)
+        });
+        thread.join().unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Protocol,
+                "the thread of the scratch namespace panicked",
+            ))
+        })
+    })
+}
+
+/// Moves this thread into new namespaces.
+fn enter(view: View<'_>) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).map_err(|errno| {
+        Error::new(
+            ErrorKind::Permission,
+            "cannot make a scratch network namespace, in which the boot configuration is proved",
+        )
+        .with_source(errno.into())
+        .with_hint("run as root; in a container, with the capability CAP_SYS_ADMIN")
+    })?;
+    let prepare = || -> rustix::io::Result<()> {
+        // Else the mounts below would show on the host.
+        mount_change(
+            "/",
+            MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+        )?;
+        if view.root != Path::new("/") {
+            cover_etc(view.root)?;
+        }
+        for (file, instead) in view.replaced {
+            mount_bind(instead, file)?;
+        }
+        Ok(())
+    };
+    prepare().map_err(|errno| {
+        Error::new(
+            ErrorKind::Unsupported,
+            "cannot put edited files in the place of the boot configuration's",
+        )
+        .with_source(errno.into())
+    })
+}
+
+/// Lays the root's `etc` over `/etc`. Where it has no user list it is no whole system: then what it lacks (services,
+/// users, alternatives) shines through from the host, but its own folders show only what is in them.
+fn cover_etc(root: &Path) -> rustix::io::Result<()> {
+    let etc = root.join("etc");
+    if etc.join("passwd").exists() {
+        return mount_bind(&etc, "/etc");
+    }
+    let mut options = b"lowerdir=".to_vec();
+    for byte in etc.as_os_str().as_encoded_bytes() {
+        // The kernel splits the list at colons and the options at commas.
+        if matches!(byte, b':' | b',' | b'\\') {
+            options.push(b'\\');
+        }
+        options.push(*byte);
+    }
+    options.extend_from_slice(b":/etc");
+    let options = std::ffi::CString::new(options).map_err(|_| rustix::io::Errno::INVAL)?;
+    if mount("overlay", "/etc", "overlay", MountFlags::RDONLY, &*options).is_err() {
+        return mount_bind(&etc, "/etc");
+    }
+    let Ok(entries) = std::fs::read_dir(&etc) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            mount_bind(entry.path(), Path::new("/etc").join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes an interface of each name that the files ask for, of whichever type this kernel has, and with the host's number
+/// where that is free. One process for all: of the lines for a name, the first that works makes the others fail.
+fn stand_in(view: View<'_>) -> Result<()> {
+    if view.named.is_empty() {
+        return Ok(());
+    }
+    let mut lines = String::new();
+    let wanted = |link: &&Interface| !link.loopback && view.named.contains(&link.name);
+    for interface in view.interfaces.iter().filter(wanted) {
+        let (name, index) = (&interface.name, interface.index);
+        let peer = format!("peer{index}");
+        lines.push_str(&format!("link add name {name} index {index} type bridge\n"));
+        lines.push_str(&format!("link add name {name} type bridge\n"));
+        lines.push_str(&format!(
+            "link add name {name} type veth peer name {peer}\n"
+        ));
+        lines.push_str(&format!("link add name {name} type dummy\n"));
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    // It fails by design; what matters is what is there then, and the loader says what it misses.
+    let arguments = ["-force", "-batch", "-"];
+    match run("ip", &arguments, Some(input(lines.as_bytes())?)) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The host's interfaces with the numbers of their stand-ins, which the loaded rules refer to.
+fn renumbered(host: &[Interface], scratch: &[Interface]) -> Vec<Interface> {
+    let number = |(interface, unnamed): (&Interface, u32)| {
+        let known = scratch.iter().find(|other| other.name == interface.name);
+        Interface {
+            index: known.map_or(unnamed, |other| other.index),
+            ..interface.clone()
+        }
+    };
+    host.iter().zip(UNNAMED..).map(number).collect()
+}
+
+/// Where a system program is; looked for in `PATH` and where system programs are.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(SYSTEM_PATH.iter().map(PathBuf::from));
+    let mut files = folders
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name));
+    files.find(|file| {
+        std::fs::metadata(file)
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    })
+}
+
+/// A file without a name that holds these bytes, to be read from the start.
+pub(crate) fn input(bytes: &[u8]) -> Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Runs a program in this thread's namespaces, as boot would: from the root folder, in the C locale.
+///
+/// # Errors
+/// `Unsupported` when it is not installed; `Refused`, with its own words, when it fails or does not end.
+pub(crate) fn run(program: &str, arguments: &[&str], stdin: Option<File>) -> Result<()> {
+    let Some(path) = find_program(program) else {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("`{program}` is not installed"),
+        ));
+    };
+    // A file instead of a pipe: a long complaint can then never block the program.
+    let mut words = tempfile::tempfile()?;
+    let mut child = Command::new(path)
+        .args(arguments)
+        .current_dir("/")
+        .env_clear()
+        .env("PATH", SYSTEM_PATH.join(":"))
+        .env("LC_ALL", "C")
+        .stdin(stdin.map_or_else(Stdio::null, Stdio::from))
+        .stdout(Stdio::null())
+        .stderr(words.try_clone()?)
+        .spawn()
+        .map_err(|source| {
+            Error::new(ErrorKind::Unsupported, format!("cannot start `{program}`"))
+                .with_source(source)
+        })?;
+    let status = finish(&mut child, PATIENCE)?;
+    if status.is_some_and(|status| status.success()) {
+        return Ok(());
+    }
+    let mut said = Vec::new();
+    words.rewind()?;
+    words.read_to_end(&mut said)?;
+    let said = presentable(&said);
+    let message = match status {
+        None => format!("`{program}` did not end within {} s", PATIENCE.as_secs()),
+        Some(_) if !said.is_empty() => format!("{program}: {said}"),
+        Some(status) => format!("{program}: {status}"),
+    };
+    Err(Error::new(ErrorKind::Refused, message))
+}
+
+/// Waits for a child; `None`, and it is ended, when it takes too long.
+fn finish(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if start.elapsed() > patience {
+            // By its own id; it may have ended just now.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Ok(None);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+/// The start of a program's words, without anything that a terminal would obey.
+fn presentable(words: &[u8]) -> String {
+    let text = String::from_utf8_lossy(words);
+    let clean = text.trim().chars().map(|character| match character {
+        '\n' => '\n',
+        other if other.is_control() => ' ',
+        other => other,
+    });
+    clean.take(MOST_WORDS).collect()
+}

@@ -3,13 +3,14 @@
 use crate::backend::{Desired, Refusal};
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::ruleset::{
-    Field, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Verdict,
+    Field, Filter, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Verdict,
 };
 use crate::proof::place::{self, Insertion, MARK};
 
 /// A rule that carries our mark.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
+    pub(crate) filter: Filter,
     pub(crate) family: TableFamily,
     pub(crate) table: String,
     pub(crate) chain: String,
@@ -82,7 +83,8 @@ fn among_others(insertions: &[Insertion]) -> Vec<usize> {
     let mut indexes = Vec::new();
     for insertion in insertions {
         let same_chain = |other: &Insertion| {
-            other.family == insertion.family
+            other.filter == insertion.filter
+                && other.family == insertion.family
                 && other.table == insertion.table
                 && other.chain == insertion.chain
         };
@@ -120,8 +122,23 @@ impl Own {
             .is_some_and(|ports| desired.covers(&PortSet::from(ports)))
     }
 
+    /// Where the rule stands, to put it back there; `None` when it is not of the form that we write.
+    pub(crate) fn insertion(&self) -> Option<Insertion> {
+        Some(Insertion {
+            filter: self.filter,
+            family: self.family,
+            table: self.table.clone(),
+            chain: self.chain.clone(),
+            index: self.index,
+            before: self.before,
+            ports: self.ports?,
+            local_only: self.local_only,
+        })
+    }
+
     fn same_as(&self, other: &Self) -> bool {
-        self.family == other.family
+        self.filter == other.filter
+            && self.family == other.family
             && self.table == other.table
             && self.chain == other.chain
             && self.ports == other.ports
@@ -129,7 +146,8 @@ impl Own {
 
     /// Whether the rule does what the insertion would do, as late in the chain as it can stand.
     fn stands_for(&self, insertion: &Insertion, index: usize) -> bool {
-        self.family == insertion.family
+        self.filter == insertion.filter
+            && self.family == insertion.family
             && self.table == insertion.table
             && self.chain == insertion.chain
             && self.ports == Some(insertion.ports)
@@ -177,6 +195,7 @@ pub(crate) fn rules(ruleset: &Ruleset) -> Vec<Own> {
                 };
                 let set = ports.map_or(PortSet::EMPTY, PortSet::from);
                 own.push(Own {
+                    filter: table.filter,
                     family: table.family,
                     table: table.name.clone(),
                     chain: chain.name.clone(),

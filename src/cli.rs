@@ -137,6 +137,8 @@ pub enum BackendChoice {
     /// The one in charge.
     #[default]
     Auto,
+    /// iptables and ip6tables, of either kind.
+    Iptables,
     /// Native nftables, over netlink.
     Nftables,
 }

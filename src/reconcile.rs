@@ -69,7 +69,7 @@ pub fn reconcile<B: Backend>(
         desired
     };
     let mut outcome = BackendOutcome {
-        backend: backend.name(),
+        backend: "",
         layers: Vec::new(),
         changed: false,
         filters: false,
@@ -80,6 +80,8 @@ pub fn reconcile<B: Backend>(
         outcome.filters |= filters;
         outcome.layers.push(found);
     }
+    // Known once its ruleset was read.
+    outcome.backend = backend.name();
     Ok(outcome)
 }
 
@@ -156,7 +158,7 @@ fn edit<B: Backend>(
     // Somebody else's edit came in between: what is there now is judged and planned anew.
     let ours = ruleset
         .generation
-        .map(|generation| generation.wrapping_add(1));
+        .map(|generation| generation.wrapping_add(backend.batches(&plan.edits)));
     if after.generation != ours {
         return Err(Error::new(ErrorKind::Changed, "another edit came in between").into());
     }

@@ -1,17 +1,22 @@
 //! Places in a ruleset, put into words.
 
-use crate::model::ruleset::{Policy, Ruleset, Table};
+use crate::model::ruleset::{Filter, Policy, Ruleset, Table, TableFamily};
 
 use super::packet::Phase;
 use super::trace::Spot;
 
-/// `inet filter input`.
+/// `inet filter input`, or `ip filter INPUT of iptables-legacy`.
 fn chain_name(table: &Table, chain: usize) -> String {
     let name = table
         .chains
         .get(chain)
         .map_or("?", |found| found.name.as_str());
-    format!("{} {} {name}", table.family.as_str(), table.name)
+    let whose = match (table.filter, table.family) {
+        (Filter::Nftables, _) => "",
+        (Filter::Legacy, TableFamily::Ip6) => " of ip6tables-legacy",
+        (Filter::Legacy, _) => " of iptables-legacy",
+    };
+    format!("{} {} {name}{whose}", table.family.as_str(), table.name)
 }
 
 /// The place: the rule and its chain, or the policy and its chain, and for a nested chain how the packet got there.
@@ -28,6 +33,9 @@ pub(super) fn spot(ruleset: &Ruleset, spot: &Spot) -> String {
     let place = match spot.rule {
         None => policy(table, spot),
         Some(index) => match chain.and_then(|chain| chain.rules().get(index)) {
+            Some(rule) if table.filter == Filter::Legacy => {
+                format!("rule `{rule}` (number {})", rule.handle)
+            }
             Some(rule) => format!("rule `{rule}` (handle {})", rule.handle),
             None => "a rule".to_owned(),
         },

@@ -5,8 +5,8 @@ use crate::detect;
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::{Family, Reach};
 use crate::model::ruleset::{
-    Chain, Field, Hook, Operator, Part, PayloadBase, Rule, Ruleset, Statement, Table, TableFamily,
-    Test, Value, Verdict,
+    Chain, Field, Filter, Hook, Operator, Part, PayloadBase, Rule, Ruleset, Statement, Table,
+    TableFamily, Test, Value, Verdict,
 };
 
 use super::describe;
@@ -23,6 +23,8 @@ pub const MARK: &str = "pasvsync";
 /// An accept for new connections to some ports, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Insertion {
+    /// The packet filter that the table lives in: both may have a table of the same name.
+    pub filter: Filter,
     /// The table's family.
     pub family: TableFamily,
     /// The table.
@@ -37,6 +39,13 @@ pub struct Insertion {
     pub ports: PortRange,
     /// Only for packets to this host: the chain also sees packets to others.
     pub local_only: bool,
+}
+
+impl Insertion {
+    /// Whether this is its table.
+    pub fn is_in(&self, table: &Table) -> bool {
+        table.filter == self.filter && table.family == self.family && table.name == self.table
+    }
 }
 
 /// Where accepts belong, and which ports none can open.
@@ -131,7 +140,7 @@ fn next(
         return Err(no_place(judgement, todo.clone()));
     };
     let ports = block.ports.intersection(todo);
-    let spot = stand_before(ruleset, block, desired.force).map_err(|mut refusal| {
+    let spot = stand_before(ruleset, block, desired).map_err(|mut refusal| {
         refusal.ports = ports.clone();
         refusal
     })?;
@@ -155,6 +164,7 @@ fn insertion(ruleset: &Ruleset, spot: &Spot, ports: PortRange) -> Option<Inserti
     let index = spot.rule.unwrap_or(chain.rules().len());
     let following = chain.rules().iter().skip(index);
     Some(Insertion {
+        filter: table.filter,
         family: table.family,
         table: table.name.clone(),
         chain: chain.name.clone(),
@@ -198,8 +208,9 @@ fn no_place(judgement: &Judgement, ports: PortSet) -> Refusal {
 }
 
 /// The place before a block: outward from chains that others share, that are not ours to edit, or that log and drop.
-fn stand_before(ruleset: &Ruleset, block: &Block, force: bool) -> Result<Spot, Refusal> {
+fn stand_before(ruleset: &Ruleset, block: &Block, desired: &Desired) -> Result<Spot, Refusal> {
     let spot = &block.spot;
+    let (wanted, force) = (&desired.ports, desired.force);
     let refuse = |code, message: String, hint: String| Refusal {
         code,
         message,
@@ -217,11 +228,12 @@ fn stand_before(ruleset: &Ruleset, block: &Block, force: bool) -> Result<Spot, R
     if let Some(manager) = detect::manager(table) {
         let message = format!(
             "{place} closes the ports, and {} is in charge of table {} {}",
-            manager.name,
+            manager.name(),
             table.family.as_str(),
             table.name
         );
-        return Err(refuse("managed-table", message, manager.hint.to_owned()));
+        // Whoever is in charge gets every port at once: what keeps the rest closed stands in the same table.
+        return Err(refuse("managed-table", message, manager.hint(wanted)));
     }
     if hook(table, spot) == Some(Hook::Ingress) {
         let message = format!("{place} closes the ports before they reach the host");
@@ -416,7 +428,7 @@ pub fn apply(ruleset: &mut Ruleset, insertion: &Insertion) {
     let table = ruleset
         .tables
         .iter_mut()
-        .find(|table| table.family == insertion.family && table.name == insertion.table);
+        .find(|table| insertion.is_in(table));
     let chain = table.and_then(|table| {
         let mut chains = table.chains.iter_mut();
         chains.find(|chain| chain.name == insertion.chain)

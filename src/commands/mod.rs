@@ -9,9 +9,9 @@ pub mod sync;
 
 use firewall::backend::Desired;
 use firewall::host::lock::Lock;
+use firewall::kernel::Kernel;
 use firewall::model::ports::PortSet;
 use firewall::model::reach::Family;
-use firewall::nftables::Nftables;
 
 use crate::cli::{BackendChoice, Command};
 use crate::daemons::{self, Discovery, Request};
@@ -50,11 +50,15 @@ fn discover(settings: &Settings) -> anyhow::Result<Discovery> {
     })?)
 }
 
-/// The firewall in charge. Native nftables is the only one so far, so finding out which is short.
-fn open(settings: &Settings) -> firewall::Result<Nftables> {
+/// The firewall in charge.
+fn open(settings: &Settings) -> firewall::Result<Kernel> {
+    let mut kernel = Kernel::open()?;
     match settings.backend {
-        BackendChoice::Auto | BackendChoice::Nftables => Nftables::open(),
+        BackendChoice::Auto => {}
+        BackendChoice::Iptables => kernel.expect("iptables")?,
+        BackendChoice::Nftables => kernel.expect("nftables")?,
     }
+    Ok(kernel)
 }
 
 /// Brings the firewall to what is wanted, or says what it would take.

@@ -30,6 +30,7 @@ fn insert(
         before,
         ports: PortRange::new(ports.0, ports.1).unwrap(),
         local_only,
+        iptables: false,
     }
 }
 

@@ -34,9 +34,9 @@ pub(super) fn spot(ruleset: &Ruleset, spot: &Spot) -> String {
         None => policy(table, spot),
         Some(index) => match chain.and_then(|chain| chain.rules().get(index)) {
             Some(rule) if table.filter == Filter::Legacy => {
-                format!("rule `{rule}` (number {})", rule.handle)
+                format!("rule `{}` (number {})", rule.text(table), rule.handle)
             }
-            Some(rule) => format!("rule `{rule}` (handle {})", rule.handle),
+            Some(rule) => format!("rule `{}` (handle {})", rule.text(table), rule.handle),
             None => "a rule".to_owned(),
         },
     };

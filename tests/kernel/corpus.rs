@@ -9,7 +9,7 @@ use super::story::{FIRST, inside};
 use crate::support::command::run;
 use crate::support::program::Run;
 use crate::support::world::{CLIENT, World};
-use crate::support::{ready, skip};
+use crate::support::{ready, say, skip};
 
 /// Rulesets that are worked on side by side: most of the time is waiting for silence.
 const WORKERS: usize = 4;
@@ -107,8 +107,11 @@ fn third_party_rulesets() {
             total.add(worker.join().expect("a worker"));
         }
     });
-    eprintln!(
-        "corpus: {} rulesets, {} pass, {} fail, {} do not load here; sync: {} in sync, {} opened, {} partly, {} refused",
+    say(&format!(
+        "corpus: {} rulesets, {} pass, {} fail, {} do not load here\n\
+         corpus: sync: {} in sync, {} opened, {} partly, {} refused\n\
+         corpus: before sync: {}\n\
+         corpus: after sync: {}",
         files.len(),
         total.passed,
         total.failures.len(),
@@ -116,10 +119,10 @@ fn third_party_rulesets() {
         total.in_sync,
         total.opened,
         total.partly,
-        total.refused
-    );
-    eprintln!("corpus: before sync: {}", words(&total.before));
-    eprintln!("corpus: after sync: {}", words(&total.after));
+        total.refused,
+        words(&total.before),
+        words(&total.after)
+    ));
     for failure in total.not_loaded.iter().chain(&total.failures) {
         eprintln!("{failure}");
     }

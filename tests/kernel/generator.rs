@@ -3,7 +3,10 @@
 //! The client's own addresses are never matched narrowly: the evaluator speaks of an unknown remote address.
 
 use std::collections::BTreeSet;
-use std::fmt;
+
+mod matches;
+
+use super::case::{Case, Chain, Table};
 
 /// `SplitMix64`: a case is known by its seed alone, on every machine.
 #[derive(Clone, Debug)]
@@ -44,114 +47,6 @@ const PORTS: [u16; 16] = [
     65_535,
 ];
 
-/// A chain; `base` is the line with its type, hook, priority and policy.
-#[derive(Clone, Debug)]
-pub(crate) struct Chain {
-    pub(crate) name: String,
-    pub(crate) base: Option<String>,
-    pub(crate) rules: Vec<String>,
-}
-
-/// A table with its sets and maps as text.
-#[derive(Clone, Debug)]
-pub(crate) struct Table {
-    pub(crate) family: &'static str,
-    pub(crate) name: String,
-    pub(crate) sets: Vec<String>,
-    pub(crate) chains: Vec<Chain>,
-}
-
-/// A ruleset, and the ports its rules mention.
-#[derive(Clone, Debug)]
-pub(crate) struct Case {
-    pub(crate) tables: Vec<Table>,
-    pub(crate) ports: BTreeSet<u16>,
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for table in &self.tables {
-            writeln!(formatter, "table {} {} {{", table.family, table.name)?;
-            for set in &table.sets {
-                writeln!(formatter, "\t{set}")?;
-            }
-            for chain in &table.chains {
-                writeln!(formatter, "\tchain {} {{", chain.name)?;
-                for line in chain.base.iter().chain(&chain.rules) {
-                    writeln!(formatter, "\t\t{line}")?;
-                }
-                writeln!(formatter, "\t}}")?;
-            }
-            writeln!(formatter, "}}")?;
-        }
-        write!(formatter, "{TRACKED}")
-    }
-}
-
-/// The last table of every ruleset. Without any `ct` or nat expression the kernel does not track connections, and
-/// packets then pass by every nat chain, even one that drops: true, but no host is like that.
-const TRACKED: &str = "table inet tracked {
-\tchain forward {
-\t\ttype filter hook forward priority 0; policy accept;
-\t\tct state invalid counter
-\t}
-}
-";
-
-impl Case {
-    /// Every case with one thing less, the largest things first.
-    pub(crate) fn reductions(&self) -> Vec<Self> {
-        let mut smaller = Vec::new();
-        let mut without = |change: &dyn Fn(&mut Self)| {
-            let mut copy = self.clone();
-            change(&mut copy);
-            smaller.push(copy);
-        };
-        for table in 0..self.tables.len() {
-            without(&|copy| drop(copy.tables.remove(table)));
-        }
-        for (table, content) in self.tables.iter().enumerate() {
-            for chain in 0..content.chains.len() {
-                without(&|copy| drop(copy.tables[table].chains.remove(chain)));
-            }
-        }
-        for (table, content) in self.tables.iter().enumerate() {
-            for (chain, rules) in content.chains.iter().enumerate() {
-                for rule in 0..rules.rules.len() {
-                    without(&|copy| drop(copy.tables[table].chains[chain].rules.remove(rule)));
-                }
-            }
-            for set in 0..content.sets.len() {
-                without(&|copy| drop(copy.tables[table].sets.remove(set)));
-            }
-        }
-        smaller
-    }
-
-    /// Leaves out the rules and sets that stand on these lines of its text, counted from 1.
-    pub(crate) fn without_lines(mut self, lines: &BTreeSet<usize>) -> Self {
-        let mut line = 0;
-        let mut keep = || {
-            line += 1;
-            !lines.contains(&line)
-        };
-        for table in &mut self.tables {
-            keep();
-            table.sets.retain(|_| keep());
-            for chain in &mut table.chains {
-                keep();
-                if chain.base.is_some() {
-                    keep();
-                }
-                chain.rules.retain(|_| keep());
-                keep();
-            }
-            keep();
-        }
-        self
-    }
-}
-
 /// The ruleset of a seed.
 pub(crate) fn generate(seed: u64) -> Case {
     let mut generator = Generator {
@@ -180,7 +75,7 @@ pub(crate) fn generate_host(seed: u64) -> Case {
     let mut case = generate(seed);
     let mut random = Random::new(!seed);
     for table in &mut case.tables {
-        let filters = |chain: &&mut Chain| is_input_filter(chain);
+        let filters = |chain: &&mut Chain| chain.filters_input();
         let Some(input) = table.chains.iter_mut().find(filters) else {
             continue;
         };
@@ -230,40 +125,6 @@ pub(crate) fn generate_host(seed: u64) -> Case {
         }
     }
     case
-}
-
-fn is_input_filter(chain: &Chain) -> bool {
-    let base = chain.base.as_deref().unwrap_or_default();
-    base.starts_with("type filter hook input")
-}
-
-/// For each family, whether a chain begins with a ban of the banned client that nothing comes before.
-pub(crate) fn bans(case: &Case) -> [bool; 2] {
-    ["ip saddr", "ip6 saddr"].map(|test| {
-        case.tables.iter().any(|table| {
-            let lands = table
-                .chains
-                .iter()
-                .any(|chain| chain.name == "drp" && chain.rules.iter().any(|rule| rule == "drop"));
-            let bans = |rule: &String| {
-                rule.starts_with(test)
-                    && rule.contains("66")
-                    && (rule.ends_with(" drop") || lands && rule.ends_with(" jump drp"))
-            };
-            // The other family's ban may stand first.
-            table
-                .chains
-                .iter()
-                .filter(|chain| is_input_filter(chain))
-                .any(|chain| {
-                    chain
-                        .rules
-                        .iter()
-                        .take_while(|rule| rule.contains("66"))
-                        .any(bans)
-                })
-        })
-    })
 }
 
 /// What is being written: the current table's family and sets, and the chains that the current one may jump to.
@@ -491,190 +352,17 @@ impl Generator {
                 "ct mark set 0x1",
                 "meta mark set ct mark",
                 "meta priority set 1:2",
+                "meta nftrace set 1",
+                "tcp option maxseg size set 1200",
+                "ct mark set meta mark or 0x1",
+                "meta mark set meta mark xor 0x1",
+                "tcp dport set 21",
+                "ip dscp set cs1",
+                "add @seen { ip saddr }",
+                "update @seen { ip saddr limit rate over 10000/second burst 10000 packets }",
+                "notrack",
             ])
             .to_owned()
-    }
-
-    fn test(&mut self) -> String {
-        match self.random.below(100) {
-            0..42 => self.port_test(),
-            42..56 => self.address_test(),
-            56..64 => self.interface_test(),
-            64..72 => self.state_test(),
-            72..80 => self.concatenation(),
-            _ => self.other_test(),
-        }
-    }
-
-    fn port(&mut self) -> u16 {
-        let port = PORTS[self.random.below(PORTS.len())];
-        self.ports.insert(port);
-        port
-    }
-
-    /// Two different ports, the lower first.
-    fn two_ports(&mut self) -> [u16; 2] {
-        loop {
-            let (a, b) = (self.port(), self.port());
-            if a != b {
-                return [a.min(b), a.max(b)];
-            }
-        }
-    }
-
-    fn port_test(&mut self) -> String {
-        let [p, q] = self.two_ports();
-        let not = self.random.pick(&["", "", "!= "]);
-        match self.random.below(13) {
-            0 | 1 => format!("tcp dport {not}{p}"),
-            2 | 3 => format!("tcp dport {not}{p}-{q}"),
-            4 => format!("tcp dport {not}{{ {p}, {q} }}"),
-            5 => format!("tcp dport {not}{{ {p}-{q}, 50005 }}").replace(", 50005", ""),
-            6 if !self.sets.is_empty() => {
-                format!("tcp dport {not}@{}", self.random.pick(&self.sets))
-            }
-            7 => format!("tcp dport > {p}"),
-            8 => format!("tcp dport <= {q}"),
-            9 => {
-                let mask = self.random.pick(&["0xff00", "0xfff0", "0x0001", "0x00ff"]);
-                let mask_value = u16::from_str_radix(&mask[2..], 16).expect("a hexadecimal mask");
-                format!("tcp dport & {mask} == {:#x}", p & mask_value)
-            }
-            10 => format!("th dport {not}{p}"),
-            11 => format!("meta l4proto tcp th dport {p}-{q}"),
-            _ => format!("meta l4proto . th dport {{ tcp . {p}, udp . {q}, tcp . {q} }}"),
-        }
-    }
-
-    fn address_test(&mut self) -> String {
-        let not = self.random.pick(&["", "", "!= "]);
-        let v4 = match self.random.below(6) {
-            0 => format!("ip saddr {not}100.64.0.0/10"),
-            1 => format!("ip saddr {not}192.0.2.1"),
-            2 => format!("ip saddr {not}{{ 10.0.0.0/8, 192.168.0.0/16 }}"),
-            3 => format!("ip daddr {not}203.0.113.1"),
-            4 => format!("ip daddr {not}198.51.100.0/24"),
-            _ => format!("ip saddr {not}128.0.0.0/1"),
-        };
-        let v6 = match self.random.below(4) {
-            0 => format!("ip6 saddr {not}2001:db8:bad::/48"),
-            1 => format!("ip6 saddr {not}fe80::/10"),
-            2 => format!("ip6 daddr {not}2001:db8::1"),
-            _ => format!("ip6 saddr {not}{{ 2001:db8:2::1, fc00::/7 }}"),
-        };
-        match self.family {
-            "ip" => v4,
-            "ip6" => v6,
-            _ if self.random.chance(50) => v4,
-            _ => v6,
-        }
-    }
-
-    fn interface_test(&mut self) -> String {
-        if self.hook == "output" || self.hook == "postrouting" {
-            return self
-                .random
-                .pick(&["oifname \"eth0\"", "oif \"lo\"", "oifname != \"lo\""])
-                .to_owned();
-        }
-        self.random
-            .pick(&[
-                "iif \"lo\"",
-                "iif != \"lo\"",
-                "iifname \"eth0\"",
-                "iifname \"eth1\"",
-                "iifname != \"eth0\"",
-                "iifname \"eth*\"",
-                "iifname { \"lo\", \"eth1\" }",
-                "iifname != { \"lo\", \"tun0\" }",
-                "meta iiftype ether",
-                "iiftype loopback",
-            ])
-            .to_owned()
-    }
-
-    fn state_test(&mut self) -> String {
-        self.random
-            .pick(&[
-                "ct state new",
-                "ct state established",
-                "ct state new,established",
-                "ct state { new, untracked }",
-                "ct state invalid",
-                "ct state != established",
-                "ct state & (established | related) == 0x0",
-                "ct state untracked",
-                "ct direction original",
-                "ct direction reply",
-                "ct status dnat",
-                "ct status seen-reply",
-                "meta l4proto tcp ct original proto-dst 50000",
-            ])
-            .to_owned()
-    }
-
-    fn concatenation(&mut self) -> String {
-        let [p, q] = self.two_ports();
-        let not = self.random.pick(&["", "", "!= "]);
-        match self.random.below(5) {
-            0 if self.family == "inet" => {
-                format!("meta nfproto . tcp dport {not}{{ ipv4 . {p}, ipv6 . {q} }}")
-            }
-            1 => format!("iifname . tcp dport {not}{{ \"eth0\" . {p}, \"eth1\" . {q} }}"),
-            2 if self.family != "ip6" => {
-                format!("ip saddr . tcp dport {not}{{ 100.64.0.10 . {p}-{q}, 192.0.2.0/24 . {q} }}")
-            }
-            3 if self.family != "ip6" => {
-                format!("ip daddr . tcp dport {not}{{ 203.0.113.1 . {p}-{q} }}")
-            }
-            _ => format!("meta l4proto . tcp dport {not}{{ tcp . {p}-{q} }}"),
-        }
-    }
-
-    fn other_test(&mut self) -> String {
-        let tests = [
-            "meta l4proto tcp",
-            "meta l4proto { tcp, udp }",
-            "meta l4proto != udp",
-            "meta l4proto icmp",
-            "meta nfproto ipv4",
-            "meta nfproto ipv6",
-            "meta protocol ip",
-            // Never exceeded: what happens beyond a rate is an exception, not a verdict.
-            "limit rate 10000/second burst 10000 packets",
-            "limit rate over 10000/second burst 10000 packets",
-            "meta mark 0x0",
-            "meta mark 0x1",
-            "meta mark != 0x1",
-            "meta mark & 0x1 == 0x1",
-            "ct mark 0x0",
-            "ct mark 0x1",
-            "fib daddr type local",
-            "fib daddr type != local",
-            "fib daddr type { broadcast, multicast }",
-            "tcp flags syn",
-            "tcp flags & (fin|syn|rst|ack) == syn",
-            "tcp flags & (fin|syn|rst|ack) != syn",
-            "tcp flags ack",
-            "meta pkttype host",
-            "meta pkttype { broadcast, multicast }",
-            "tcp sport 1024-65535",
-            "tcp sport < 1024",
-            "numgen random mod 2 0",
-            "meta length > 40",
-            "udp dport 53",
-            "tcp option maxseg size > 0",
-            "ct count over 1000",
-        ];
-        let test = self.random.pick(&tests);
-        match (self.hook, test) {
-            (_, family) if family.contains("nfproto") && self.family != "inet" => {
-                "meta l4proto tcp"
-            }
-            ("any" | "output" | "postrouting", fib) if fib.starts_with("fib") => "meta l4proto tcp",
-            (_, test) => test,
-        }
-        .to_owned()
     }
 
     /// Sets that rules of this table may name.
@@ -700,6 +388,9 @@ impl Generator {
         if self.random.chance(15) {
             self.sets.push("empty");
             sets.push("set empty { type inet_service; flags interval; }".to_owned());
+        }
+        if self.random.chance(30) && self.family != "ip6" {
+            sets.push("set seen { type ipv4_addr; size 1000; flags dynamic; }".to_owned());
         }
         if self.random.chance(25) {
             let [p, q] = self.two_ports();

@@ -1,8 +1,10 @@
 //! The program against real kernels: namespaces, rulesets and connections.
 
+mod case;
 mod corpus;
 mod generator;
 mod harness;
+mod iptables;
 mod judge;
 mod oracle;
 mod placement;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::generator::{Case, generate};
+use super::case::Case;
+use super::generator::generate;
+use super::iptables;
 use super::judge::{Tally, compare, count, verdicts};
 use super::search::Search;
 use crate::support::ready;
@@ -38,6 +40,28 @@ fn random_rulesets_with_two_interfaces() {
             world: World::with_inside,
             generate: |seed| generate(seed + 1_000_000),
             judge,
+        }
+        .run(),
+    );
+}
+
+/// The same in iptables' words: its matches and targets are decoded by another part of the program.
+#[test]
+fn random_iptables_rulesets() {
+    if !ready(&["nft", "ip", "iptables-nft-restore", "ip6tables-nft-restore"]) {
+        return;
+    }
+    convincing(
+        &Search {
+            name: "oracle in iptables' words",
+            cases: 150,
+            world: World::new,
+            generate: iptables::generate,
+            judge: |world, dump: &iptables::Dump| {
+                let mut ports: BTreeSet<u16> = [21, 50_000, 50_050, 50_100].into();
+                ports.extend(dump.ports());
+                compare(world, &ports)
+            },
         }
         .run(),
     );

@@ -2,10 +2,11 @@
 //!
 //! `PASVSYNC_ORACLE` is the number of cases, `PASVSYNC_ORACLE_SEED` the first seed.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::generator::Case;
 use super::judge::{Tally, add, words};
+use crate::support::say;
 use crate::support::world::World;
 
 /// Worlds that work side by side: most of a case is waiting for silence.
@@ -13,8 +14,21 @@ const WORKERS: u64 = 4;
 /// Shrinking stops after this many tries: a failure should be seen, not waited for.
 const MOST_TRIES: usize = 150;
 
+/// A random ruleset.
+pub(crate) trait Ruleset: Clone + Display {
+    /// Puts it in place of the one before; the error is the loader's message.
+    fn load(&self, world: &World) -> Result<(), String>;
+
+    /// Leaves out the rules that the loader's message is about.
+    #[must_use]
+    fn without_refused(self, message: &str) -> Self;
+
+    /// Every ruleset with one thing less, the largest things first.
+    fn reductions(&self) -> Vec<Self>;
+}
+
 /// What is searched for, and where.
-pub(crate) struct Search {
+pub(crate) struct Search<R> {
     /// The name that the numbers are printed under.
     pub(crate) name: &'static str,
     /// How many cases, unless the environment says otherwise.
@@ -22,9 +36,9 @@ pub(crate) struct Search {
     /// The network of a seed.
     pub(crate) world: fn() -> World,
     /// The ruleset of a seed.
-    pub(crate) generate: fn(u64) -> Case,
+    pub(crate) generate: fn(u64) -> R,
     /// What must hold for a loaded case; the error says what does not.
-    pub(crate) judge: fn(&World, &Case) -> Result<Tally, String>,
+    pub(crate) judge: fn(&World, &R) -> Result<Tally, String>,
 }
 
 /// What became of the cases of one worker, or of all.
@@ -35,7 +49,7 @@ struct Outcome {
     failures: Vec<String>,
 }
 
-impl Search {
+impl<R: Ruleset> Search<R> {
     /// Goes through all cases; panics when one fails, or when too few rulesets load to prove anything.
     pub(crate) fn run(&self) -> Tally {
         let cases = setting("PASVSYNC_ORACLE", self.cases);
@@ -54,12 +68,12 @@ impl Search {
             }
         });
         let failed = total.failures.len();
-        eprintln!(
+        say(&format!(
             "{}: {} of {cases} rulesets pass, {failed} fail; {}",
             self.name,
             total.passed,
             words(&total.tally)
-        );
+        ));
         for failure in &total.failures {
             eprintln!("{failure}");
         }
@@ -94,14 +108,14 @@ impl Search {
         }
     }
 
-    /// Loads the case in place of the one before and judges it; `None` when nft refuses it.
-    fn attempt(&self, world: &World, case: &Case) -> Option<Result<Tally, String>> {
-        load(world, case).ok()?;
+    /// Loads the case in place of the one before and judges it; `None` when the loader refuses it.
+    fn attempt(&self, world: &World, case: &R) -> Option<Result<Tally, String>> {
+        case.load(world).ok()?;
         Some((self.judge)(world, case))
     }
 
     /// Leaves out tables, chains, sets and rules as long as the case still fails.
-    fn shrink(&self, world: &World, mut case: Case, mut message: String) -> (Case, String) {
+    fn shrink(&self, world: &World, mut case: R, mut message: String) -> (R, String) {
         let mut tries = 0;
         loop {
             let mut smaller = None;
@@ -131,26 +145,13 @@ fn setting(name: &str, default: u64) -> u64 {
     })
 }
 
-/// Leaves out the rules that nft refuses: some of the tests and verdicts that meet by chance do not go together.
-fn loadable(world: &World, mut case: Case) -> Case {
-    for _ in 0..4 {
-        let Err(message) = load(world, &case) else {
+/// Leaves out the rules that the loader refuses: some of the tests and verdicts that meet by chance do not go together.
+fn loadable<R: Ruleset>(world: &World, mut case: R) -> R {
+    for _ in 0..12 {
+        let Err(message) = case.load(world) else {
             break;
         };
-        // Such as `/dev/stdin:12:3-9: Error: ...`; line 1 is the flush.
-        let lines = message
-            .lines()
-            .filter_map(|line| {
-                let place = line.strip_prefix("/dev/stdin:")?;
-                place.split(':').next()?.parse().ok()
-            })
-            .map(|line: usize| line - 1)
-            .collect();
-        case = case.without_lines(&lines);
+        case = case.without_refused(&message);
     }
     case
-}
-
-fn load(world: &World, case: &Case) -> Result<(), String> {
-    world.try_load(&format!("flush ruleset\n{case}"))
 }

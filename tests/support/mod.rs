@@ -7,6 +7,8 @@ pub(crate) mod namespace;
 pub(crate) mod program;
 pub(crate) mod world;
 
+use std::io::Write;
+
 use namespace::Namespace;
 
 /// Whether a kernel test can run here; prints why not.
@@ -36,7 +38,16 @@ pub(crate) fn skip(reason: &str) {
         std::env::var_os("CI").is_none_or(|value| value != "true"),
         "cannot be skipped in CI: {reason}"
     );
-    eprintln!("SKIPPED {reason}");
+    say(&format!("SKIPPED {reason}"));
+}
+
+/// Prints past the test harness, which swallows what a passing test prints with the usual macros.
+pub(crate) fn say(text: &str) {
+    // One write, so that lines of parallel tests do not mix.
+    let line = format!("{text}\n");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("write to standard error");
 }
 
 /// Whether a program stands in one of the folders where these tests look.

@@ -347,13 +347,11 @@ fn ip(namespace: &Namespace, batch: &str) {
 
 /// Fixed entries for a link's other end.
 fn neighbours(namespace: &Namespace, interface: &str, hardware: &str, addresses: &[&str]) {
-    let batch: String = addresses
-        .iter()
-        .map(|address| {
-            format!("neigh replace {address} lladdr {hardware} nud permanent dev {interface}\n")
-        })
-        .collect();
-    ip(namespace, &batch);
+    let entry = |address: &&str| {
+        format!("neigh replace {address} nud permanent lladdr {hardware} dev {interface}\n")
+    };
+    let batch: Vec<String> = addresses.iter().map(entry).collect();
+    ip(namespace, &batch.concat());
 }
 
 /// Sets a kernel parameter of the calling thread's namespace; kernels that lack it do not have its limit either.

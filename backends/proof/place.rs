@@ -140,7 +140,7 @@ fn next(
         return Err(no_place(judgement, todo.clone()));
     };
     let ports = block.ports.intersection(todo);
-    let spot = stand_before(ruleset, block, desired).map_err(|mut refusal| {
+    let (spot, beyond) = stand_before(ruleset, block, desired).map_err(|mut refusal| {
         refusal.ports = ports.clone();
         refusal
     })?;
@@ -154,11 +154,12 @@ fn next(
     let ranges = accept.ranges().iter();
     Ok(ranges
         .filter(|range| !ports.intersection(&PortSet::from(**range)).is_empty())
-        .filter_map(|range| insertion(ruleset, &spot, *range))
+        .filter_map(|range| insertion(ruleset, &spot, beyond, *range))
         .collect())
 }
 
-fn insertion(ruleset: &Ruleset, spot: &Spot, ports: PortRange) -> Option<Insertion> {
+/// The insertion at a place; `beyond`: the chain also sees packets to others, although this one came from input.
+fn insertion(ruleset: &Ruleset, spot: &Spot, beyond: bool, ports: PortRange) -> Option<Insertion> {
     let table = ruleset.tables.get(spot.table)?;
     let chain = table.chains.get(spot.chain)?;
     let index = spot.rule.unwrap_or(chain.rules().len());
@@ -174,7 +175,7 @@ fn insertion(ruleset: &Ruleset, spot: &Spot, ports: PortRange) -> Option<Inserti
             .map(|rule| rule.handle)
             .find(|handle| *handle != 0),
         ports,
-        local_only: hook(table, spot) != Some(Hook::Input),
+        local_only: beyond || hook(table, spot) != Some(Hook::Input),
     })
 }
 
@@ -208,7 +209,12 @@ fn no_place(judgement: &Judgement, ports: PortSet) -> Refusal {
 }
 
 /// The place before a block: outward from chains that others share, that are not ours to edit, or that log and drop.
-fn stand_before(ruleset: &Ruleset, block: &Block, desired: &Desired) -> Result<Spot, Refusal> {
+/// And whether packets to others come by there.
+fn stand_before(
+    ruleset: &Ruleset,
+    block: &Block,
+    desired: &Desired,
+) -> Result<(Spot, bool), Refusal> {
     let spot = &block.spot;
     let (wanted, force) = (&desired.ports, desired.force);
     let refuse = |code, message: String, hint: String| Refusal {
@@ -240,7 +246,7 @@ fn stand_before(ruleset: &Ruleset, block: &Block, desired: &Desired) -> Result<S
         let hint = "let them through at ingress; pasvsync does not edit there".to_owned();
         return Err(refuse("ingress-block", message, hint));
     }
-    let (mut spot, intent) = outward(table, spot.clone(), block.intent);
+    let (mut spot, intent, beyond) = outward(ruleset, table, block);
     before_logging(table, &mut spot);
     if !force && intent != Intent::CatchAll {
         let what = match intent {
@@ -259,19 +265,29 @@ fn stand_before(ruleset: &Ruleset, block: &Block, desired: &Desired) -> Result<S
         let hint = "move the ban before the block, or run again with --force";
         return Err(refuse("ban-behind-block", message, hint.to_owned()));
     }
-    Ok(spot)
+    Ok((spot, beyond))
 }
 
-fn outward(table: &Table, mut spot: Spot, mut intent: Intent) -> (Spot, Intent) {
+fn outward(ruleset: &Ruleset, table: &Table, block: &Block) -> (Spot, Intent, bool) {
+    let (mut spot, mut intent) = (block.spot.clone(), block.intent);
     while let Some(call) = spot.calls.last().copied() {
         let Some(chain) = table.chains.get(spot.chain) else {
             break;
         };
-        let leave = detect::is_foreign(chain)
-            || shared(table, chain, call)
-            || logs_and_drops(chain, spot.rule);
-        if !leave {
+        let (foreign, shared) = (detect::is_foreign(chain), shared(table, chain, call));
+        if !foreign && !shared && !logs_and_drops(chain, spot.rule) {
             break;
+        }
+        // An accept further out would let in whom the chain bans before the block. Inside, it may not let anything
+        // through to others.
+        if shared && !foreign {
+            let before = chain.rules().iter().take(spot.rule.unwrap_or(usize::MAX));
+            let mut bans = before.filter(|rule| is_ban(ruleset, spot.table, rule, &block.ports));
+            let (bases, banned) = ways_into(ruleset, spot.table, &chain.name, &block.ports);
+            if bans.next().is_some() && !banned {
+                let beyond = bases.iter().any(|hook| *hook != Hook::Input);
+                return (spot, intent, beyond);
+            }
         }
         if call.source && intent == Intent::CatchAll {
             intent = Intent::Sources;
@@ -280,7 +296,39 @@ fn outward(table: &Table, mut spot: Spot, mut intent: Intent) -> (Spot, Intent) 
         spot.chain = call.chain;
         spot.rule = Some(call.rule);
     }
-    (spot, intent)
+    (spot, intent, false)
+}
+
+/// The hooks that lead into a chain, and whether a ban does.
+fn ways_into(
+    ruleset: &Ruleset,
+    table_index: usize,
+    chain: &str,
+    ports: &PortSet,
+) -> (Vec<Hook>, bool) {
+    let Some(table) = ruleset.tables.get(table_index) else {
+        return (Vec::new(), false);
+    };
+    let (mut hooks, mut banned) = (Vec::new(), false);
+    let mut seen = vec![chain];
+    let mut next = 0;
+    while let Some(name) = seen.get(next).copied() {
+        next += 1;
+        let base = table.chain(name).and_then(|chain| chain.base.as_ref());
+        hooks.extend(base.map(|base| base.hook));
+        for caller in &table.chains {
+            for rule in caller.rules() {
+                if !targets(table, rule).any(|target| target == name) {
+                    continue;
+                }
+                banned |= turns_away(ruleset, table_index, rule, ports);
+                if !seen.contains(&caller.name.as_str()) {
+                    seen.push(&caller.name);
+                }
+            }
+        }
+    }
+    (hooks, banned)
 }
 
 /// The rules that log what is about to be dropped belong to the drop.
@@ -405,8 +453,34 @@ fn ban_behind<'a>(
     })
 }
 
-/// Whether the rule turns away some sources of connections to these ports.
+/// Whether the rule, or one in a chain that it leads to, turns away some sources of connections to these ports.
 pub(crate) fn is_ban(ruleset: &Ruleset, table: usize, rule: &Rule, ports: &PortSet) -> bool {
+    let Some(found) = ruleset.tables.get(table) else {
+        return false;
+    };
+    if turns_away(ruleset, table, rule, ports) {
+        return true;
+    }
+    let mut chains: Vec<&str> = targets(found, rule).collect();
+    let mut next = 0;
+    while let Some(name) = chains.get(next).copied() {
+        next += 1;
+        for rule in found.chain(name).map_or(&[][..], Chain::rules) {
+            if turns_away(ruleset, table, rule, ports) {
+                return true;
+            }
+            for target in targets(found, rule) {
+                if !chains.contains(&target) {
+                    chains.push(target);
+                }
+            }
+        }
+    }
+    false
+}
+
+/// Whether the rule itself turns away some sources.
+fn turns_away(ruleset: &Ruleset, table: usize, rule: &Rule, ports: &PortSet) -> bool {
     let stops = rule.statements.iter().any(|statement| {
         matches!(
             statement,

@@ -404,7 +404,7 @@ fn translated(family: Family, text: &[u8], saved: &Saved) -> Result<Vec<Table>> 
     };
     let sets = saved.ipsets();
     let scratch = in_scratch(view, || {
-        ipsets::create(&sets)?;
+        ipsets::create(family, &sets)?;
         run(program, &[], Some(input(text)?))
     })
     .map_err(|error| {

@@ -21,9 +21,17 @@ struct Table {
     rules: Vec<String>,
 }
 
+/// Which of the kernel's packet filters rules go into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Nftables,
+    Legacy,
+}
+
 /// The rulesets of iptables and ip6tables, and the ports they mention.
 #[derive(Clone, Debug)]
 pub(crate) struct Dump {
+    kind: Kind,
     families: [Vec<Table>; 2],
     ports: BTreeSet<u16>,
 }
@@ -32,6 +40,26 @@ impl Dump {
     /// The ports that the rules mention.
     pub(crate) fn ports(&self) -> &BTreeSet<u16> {
         &self.ports
+    }
+
+    /// The same for that packet filter.
+    pub(crate) fn of(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Loads it beside what is there.
+    pub(crate) fn add(&self, world: &World) -> Result<(), String> {
+        let tools = match self.kind {
+            Kind::Nftables => ["iptables-nft-restore", "ip6tables-nft-restore"],
+            Kind::Legacy => ["iptables-legacy-restore", "ip6tables-legacy-restore"],
+        };
+        for (family, tool) in tools.iter().enumerate() {
+            let output = world.command(tool, &["-w", "20"], &self.text(family));
+            if !output.status.success() {
+                return Err(format!("{family} {}", output.stderr));
+            }
+        }
+        Ok(())
     }
 
     /// What `iptables-restore` reads.
@@ -50,7 +78,8 @@ impl fmt::Display for Dump {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "# iptables\n{}# ip6tables\n{}",
+            "# iptables, {:?}\n{}# ip6tables\n{}",
+            self.kind,
             self.text(0),
             self.text(1)
         )
@@ -60,16 +89,7 @@ impl fmt::Display for Dump {
 impl Ruleset for Dump {
     fn load(&self, world: &World) -> Result<(), String> {
         world.try_load("flush ruleset\n")?;
-        for (family, tool) in ["iptables-nft-restore", "ip6tables-nft-restore"]
-            .iter()
-            .enumerate()
-        {
-            let output = world.command(tool, &[], &self.text(family));
-            if !output.status.success() {
-                return Err(format!("{family} {}", output.stderr));
-            }
-        }
-        Ok(())
+        self.add(world)
     }
 
     /// The refusal is such as `0 iptables-nft-restore: line 12 failed`.
@@ -135,6 +155,7 @@ pub(crate) fn generate(seed: u64) -> Dump {
         writer.tables()
     });
     Dump {
+        kind: Kind::Nftables,
         families,
         ports: writer.ports,
     }

@@ -46,7 +46,9 @@ fn discover(settings: &Settings) -> anyhow::Result<Discovery> {
         root: settings.root.clone(),
         overrides: settings.daemon_config.clone(),
         only: settings.daemon.clone(),
-        ..Request::default()
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
     })?)
 }
 

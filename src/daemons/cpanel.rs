@@ -1,6 +1,6 @@
 //! cPanel: which daemon counts, what is wanted (the overlays) and what runs (the generated file).
 //!
-//! [DOC docs.cpanel.net] `local` overwrites `main`, key by key; `~` is no value; without a key the range is
+//! DOC docs.cpanel.net: `local` overwrites `main`, key by key; `~` is no value; without a key the range is
 //! 49152-65534; `setupftpserver` writes the daemon's file from both.
 
 use std::collections::BTreeMap;
@@ -211,7 +211,7 @@ impl Managed {
             .then_some(ports)
     }
 
-    /// [DOC] The generated file is what runs; a difference means that setupftpserver has not run yet.
+    /// DOC: The generated file is what runs; a difference means that setupftpserver has not run yet.
     fn compare(&self, wanted: &Reading, running: &mut Reading) {
         let addresses = |reading: &Reading| {
             reading

@@ -1,4 +1,4 @@
-//! FileZilla Server 1.x on Linux: settings.xml ([SRC] its headers; the element path is partly a guess).
+//! FileZilla Server 1.x on Linux: settings.xml (SRC its headers; the element path is partly a guess).
 
 use std::path::{Path, PathBuf};
 
@@ -155,7 +155,7 @@ impl Settings {
                 location: Location::line(path, line),
             });
         }
-        // Without a range the kernel chooses; a reversed one is swapped by the constructor [SRC].
+        // Without a range the kernel chooses; a reversed one is swapped by the constructor (SRC).
         match (self.minimum, self.maximum) {
             (Some((minimum, line)), Some((maximum, _))) if minimum > 0 => {
                 if let Some(ports) = PortRange::new(minimum.min(maximum), minimum.max(maximum)) {

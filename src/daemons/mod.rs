@@ -1,6 +1,8 @@
 //! The FTP daemons: which are here, and what their configuration says.
 //!
-//! One file per daemon and one line in [`DAEMONS`]. Parsers take bytes and give values; [`disk::Disk`] alone reads.
+//! One file per daemon and one line in `DAEMONS`. Parsers take bytes and give values; [`disk::Disk`] alone reads.
+//! In the comments RUN marks what was seen in the running daemon, SRC what was read in its source, DOC what its vendor
+//! documents.
 
 mod advice;
 mod cpanel;

@@ -242,7 +242,7 @@ fn assemble(host: &Host, parsed: Parsed) -> Reading {
     reading
 }
 
-/// A server's own value, else that of the last `<Global>` that has one [RUN].
+/// A server's own value, else that of the last `<Global>` that has one (RUN).
 fn resolve<'a, T>(
     parsed: &'a Parsed,
     own: &'a Settings,
@@ -260,7 +260,7 @@ fn ranges_of(parsed: &Parsed, settings: &Settings) -> Vec<PassiveRange> {
         .collect()
 }
 
-/// [RUN] Without `PassivePorts`, PASV takes the kernel's ephemeral ports, EPSV any port from 1024 on.
+/// RUN: Without `PassivePorts`, PASV takes the kernel's ephemeral ports, EPSV any port from 1024 on.
 fn default_ports(host: &Host) -> PortSet {
     PortRange::new(1024, u16::MAX)
         .into_iter()
@@ -284,7 +284,7 @@ fn without_range(index: usize, server: &parse::Server) -> Finding {
     .at(server.location.clone())
 }
 
-/// [RUN] When all ports of the range are busy, ProFTPD takes one outside it, which the firewall then blocks.
+/// RUN: When all ports of the range are busy, ProFTPD takes one outside it, which the firewall then blocks.
 fn too_small(parsed: &Parsed, settings: &Settings, ranges: &[PassiveRange], reading: &mut Reading) {
     let clients = resolve(parsed, settings, |s| s.max_clients.as_ref());
     let limit = match (parsed.max_instances.as_ref(), clients) {

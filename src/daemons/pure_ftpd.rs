@@ -18,7 +18,7 @@ use crate::passive::{Advertised, PassiveRange, Reading};
 /// The name, as `--daemon` takes it.
 pub(super) const NAME: &str = "pure-ftpd";
 
-/// Debian's wrapper reads this folder, and never the pure-ftpd.conf beside it [RUN].
+/// Debian's wrapper reads this folder, and never the pure-ftpd.conf beside it (RUN).
 const WRAPPER: &str = "/etc/pure-ftpd/conf";
 /// EPEL and `CyberPanel`; upstream, Arch and cPanel; FreeBSD.
 const PATHS: &[&str] = &[
@@ -26,7 +26,7 @@ const PATHS: &[&str] = &[
     "/etc/pure-ftpd.conf",
     "/usr/local/etc/pure-ftpd.conf",
 ];
-/// `DEFAULT_MAX_USERS` [SRC].
+/// `DEFAULT_MAX_USERS` (SRC).
 const DEFAULT_CLIENTS: u32 = 50;
 
 /// Pure-FTPd.
@@ -153,13 +153,13 @@ fn find(host: &Host) -> Result<Option<Way>, ConfigError> {
         .map(|server| Way::Arguments(server.path, server.arguments)))
 }
 
-/// What the daemon makes of its switches ([SRC] main of ftpd.c).
+/// What the daemon makes of its switches (SRC main of ftpd.c).
 fn interpret(switches: &[Switch], reading: &mut Reading) {
     let last = |name: &str| switches.iter().rev().find(|switch| switch.name == name);
     for name in ["passiveportrange", "bind", "maxclientsnumber"] {
         duplicates(switches, name, reading);
     }
-    // Each is checked, the last one counts [RUN].
+    // Each is checked, the last one counts (RUN).
     for switch in switches
         .iter()
         .filter(|switch| switch.name == "passiveportrange")
@@ -167,7 +167,7 @@ fn interpret(switches: &[Switch], reading: &mut Reading) {
         reading.passive.clear();
         passive_range(switch, reading);
     }
-    // The first of several counts [SRC].
+    // The first of several counts (SRC).
     let mut addresses = switches
         .iter()
         .filter(|switch| switch.name == "forcepassiveip");
@@ -197,7 +197,7 @@ fn interpret(switches: &[Switch], reading: &mut Reading) {
         .is_some_and(|error| error.kind == ConfigErrorKind::Refused);
     if reading.passive_enabled && !never_starts {
         reading.effective = if reading.passive.is_empty() {
-            // [RUN] Unset: PASV and EPSV take any port from 1024 on.
+            // RUN: Unset: PASV and EPSV take any port from 1024 on.
             PortRange::new(1024, u16::MAX).into_iter().collect()
         } else {
             reading.written()
@@ -233,7 +233,7 @@ fn duplicates(switches: &[Switch], name: &str, reading: &mut Reading) {
     }
 }
 
-/// [SRC] `sscanf("%u:%u")`; trailing garbage is accepted; 1024 <= first <= last <= 65535, else exit 252 [RUN].
+/// SRC: `sscanf("%u:%u")`; trailing garbage is accepted; 1024 <= first <= last <= 65535, else exit 252 (RUN).
 fn passive_range(switch: &Switch, reading: &mut Reading) {
     const HELP: &str =
         "write two ports from 1024 to 65535, the lower one first: PassivePortRange 49152 65534";
@@ -282,7 +282,7 @@ fn passive_range(switch: &Switch, reading: &mut Reading) {
     reading.refuses.get_or_insert(error.with_help(HELP));
 }
 
-/// [RUN] `Bind`: `port`, `,port`, `ip,port`, `ip,`; the last port counts; numbers are taken modulo 65536.
+/// RUN: `Bind`: `port`, `,port`, `ip,port`, `ip,`; the last port counts; numbers are taken modulo 65536.
 fn bind(switches: &[Switch], reading: &mut Reading) {
     let mut port = Some(21);
     for switch in switches.iter().filter(|switch| switch.name == "bind") {
@@ -323,11 +323,11 @@ fn bind(switches: &[Switch], reading: &mut Reading) {
             reading.refuses.get_or_insert(error);
         }
     }
-    // Port 0 is a random one, and another for each family [RUN].
+    // Port 0 is a random one, and another for each family (RUN).
     reading.control = port.into_iter().filter(|port| *port != 0).collect();
 }
 
-/// [RUN] Pure-FTPd lowers its number of users to half the number of ports.
+/// RUN: Pure-FTPd lowers its number of users to half the number of ports.
 fn capacity(switch: Option<&Switch>, reading: &mut Reading) {
     let Some(range) = reading.passive.first() else {
         return;
@@ -396,7 +396,7 @@ fn about_other_files(host: &Host, way: &Way, reading: &mut Reading) -> Result<()
     Ok(())
 }
 
-/// [RUN] Debian ships a pure-ftpd.conf that its wrapper never reads; worth a word when it says something else.
+/// RUN: Debian ships a pure-ftpd.conf that its wrapper never reads; worth a word when it says something else.
 fn ignored_by_wrapper(host: &Host, path: &Path, reading: &mut Reading) -> Result<(), ConfigError> {
     let Some(source) = host.disk.read(path)? else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! pyftpdlib: no configuration file; the command line of the running process is all there is ([SRC]).
+//! pyftpdlib: no configuration file; the command line of the running process is all there is (SRC).
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! SFTPGo: a file in one of viper's formats, under the environment ([SRC] sftpgo, ftpserverlib).
+//! SFTPGo: a file in one of viper's formats, under the environment (SRC sftpgo, ftpserverlib).
 
 use std::path::{Path, PathBuf};
 
@@ -319,7 +319,7 @@ fn fill(
         .map_or_else(|| Location::file(path), |(_, location)| location.clone());
     let first = start.map_or(DEFAULT_RANGE.0, |(value, _)| value);
     let last = end.map_or(DEFAULT_RANGE.1, |(value, _)| value);
-    // [SRC] A range counts when start > 0 and end >= start; else the kernel gives the port.
+    // SRC: A range counts when start > 0 and end >= start; else the kernel gives the port.
     let ports = u16::try_from(first)
         .ok()
         .filter(|first| *first > 0)

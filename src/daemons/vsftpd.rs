@@ -189,7 +189,7 @@ fn listening(settings: &Settings, servers: &[SuperServer], reading: &mut Reading
     let port = settings
         .number("listen_port")
         .map_or(21, |port| (port % 65_536) as u16);
-    // Port 0 is a random one [RUN].
+    // Port 0 is a random one (RUN).
     reading.control = if port == 0 { Vec::new() } else { vec![port] };
     if settings.truth("implicit_ssl", false) && settings.truth("ssl_enable", false) {
         reading.findings.push(
@@ -328,7 +328,7 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
     }
 }
 
-/// [RUN] A name without `pasv_addr_resolve` kills the session at its first PASV.
+/// RUN: A name without `pasv_addr_resolve` kills the session at its first PASV.
 fn about_address(settings: &Settings, advertised: &Advertised, reading: &mut Reading) {
     let numeric = advertised.address.parse::<std::net::IpAddr>().is_ok();
     if !numeric && !settings.truth("pasv_addr_resolve", false) {
@@ -360,7 +360,7 @@ fn about_length(path: &Path, bytes: &[u8], reading: &mut Reading) {
     }
 }
 
-/// [RUN] `user_config_dir/USER` is loaded after login and overrides the range: the union over that folder.
+/// RUN: `user_config_dir/USER` is loaded after login and overrides the range: the union over that folder.
 fn per_user(
     host: &Host,
     settings: &Settings,
@@ -409,7 +409,7 @@ fn per_user(
     Ok(ports)
 }
 
-/// [RUN] With all ports busy, nine random tries and then the session dies.
+/// RUN: With all ports busy, nine random tries and then the session dies.
 fn capacity(settings: &Settings, reading: &mut Reading) {
     let Some(range) = reading.passive.first() else {
         return;

@@ -90,6 +90,14 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // The daemon is the first process of its PID namespace: all others end with it. It must be named itself, since
+        // a process that changes its user no longer gets the signal that `--kill-child` asks for.
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            let child = nix::unistd::Pid::from_raw(child.parse().unwrap());
+            let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
+        }
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -500,5 +508,85 @@ fn what_a_real_daemon_refuses_is_refused_in_its_words() {
     println!(
         "{} configurations are refused in the words of the real daemons",
         REFUSED.len()
+    );
+}
+
+/// Values for Debian's folder of options.
+const OPTION_FILES: &[(&str, &str)] = &[
+    ("PassivePortRange", "50000 50009"),
+    ("PassivePortRange", "\n# c\n\t50000   50009 \r\n1 2\n"),
+    ("PassivePortRange", "50009 50000"),
+    ("PassivePortRange", "50000 99999"),
+    ("PassivePortRange", "50000:50009"),
+    ("PassivePortRange", "50000-50009"),
+    ("PassivePortRange", "50000 50009 # c"),
+    ("PassivePortRange", "\"50000 50009\""),
+    ("PassivePortRange", "\u{feff}50000 50009"),
+    ("PassivePortRange", "50000 50009\0"),
+    ("PassivePortRange", "50000"),
+    ("PassivePortRange", "# nothing\n"),
+    ("passiveportrange", "50000 50009"),
+    ("PassivePortRange.bak", "x"),
+    ("Unknown", "x"),
+    ("NoAnonymous", "Yes"),
+    ("NoAnonymous", "no\nyes\n"),
+    ("NoAnonymous", "maybe"),
+    ("MaxClientsNumber", "50x"),
+    ("Bind", "192.0.2.1, 2121"),
+    ("Bind", ",2121"),
+    ("ForcePassiveIP", "10.0.0.1"),
+    ("Umask", "133 022"),
+    ("Umask", "0133 022"),
+    ("TrustedIP", "300.1.1.1"),
+    ("LimitRecursion", "-1 8"),
+    ("UserBandwidth", "8:"),
+    ("UserBandwidth", "x"),
+    ("SyslogFacility", "f-p"),
+    ("FSCharset", "anything at all"),
+];
+
+#[test]
+fn the_wrapper_takes_and_refuses_the_same_files() {
+    let Some(root) = packages() else {
+        return;
+    };
+    for (name, value) in OPTION_FILES {
+        let image =
+            image(&format!("/etc/pure-ftpd/conf/{name}"), value).with_folder("/etc/pure-ftpd/auth");
+        // The package's own options are in the layer below.
+        let reading = image.reading();
+        let mut running = Running::start(&root, &image, "pure-ftpd-wrapper --show-options");
+        let status = running.child.wait().unwrap();
+        let said = running.said();
+        let refused = reading
+            .refuses
+            .as_ref()
+            .filter(|error| !error.message.starts_with("421"));
+        assert_eq!(
+            status.success(),
+            refused.is_none(),
+            "{name} {value:?}: {refused:?}, not {said:?}"
+        );
+        if let Some(error) = refused {
+            // A byte order mark is a blank to us, and three bytes to the script.
+            let printed = |text: &str| {
+                text.chars()
+                    .filter(char::is_ascii_graphic)
+                    .collect::<String>()
+            };
+            let (ours, theirs) = (printed(&error.message), printed(&said));
+            assert!(
+                theirs.contains(&ours),
+                "{name} {value:?}: {ours}, not {theirs}"
+            );
+        }
+        if let Some(range) = reading.passive.first() {
+            let option = format!("-p {}:{}", range.ports.first(), range.ports.last());
+            assert!(said.contains(&option), "{name} {value:?}: {said:?}");
+        }
+    }
+    println!(
+        "{} option files are taken or refused as by pure-ftpd-wrapper",
+        OPTION_FILES.len()
     );
 }

@@ -126,6 +126,13 @@ fn a_directive_of_a_module_that_is_not_loaded_refuses_here_only() {
     assert!(error.help.as_deref().unwrap().contains("mod_ident.c"));
     assert_eq!(reading.effective, ports(&[(50_000, 50_009)]));
     assert!(reading.wanted().is_empty());
+    let removed = read(
+        PATH,
+        "DisplayFirstChdir .message\nPassivePorts 50000 50009\n",
+    );
+    let kind = removed.refuses.as_ref().map(|error| error.kind);
+    assert_eq!(kind, Some(ConfigErrorKind::RefusedHere));
+    assert_eq!(removed.effective, ports(&[(50_000, 50_009)]));
     let loaded = read(PATH, "LoadModule mod_ident.c\nIdentLookups off\n");
     assert!(loaded.refuses.is_none(), "{:?}", loaded.refuses);
 }

@@ -197,7 +197,7 @@ fn load(world: &World, kind: &str, path: &Path) -> Result<(), String> {
 fn judge(world: &World, outcome: &mut Outcome) -> Result<(), String> {
     world.want(FIRST.0, FIRST.1);
     let before = world.exact();
-    let saved = saved(world);
+    let saved = world.saved();
     let check = world.pasvsync(&["check"]);
     expect_code(&check, &[0, 1, 3])?;
     expect(world.exact() == before, "check writes")?;
@@ -217,7 +217,7 @@ fn judge(world: &World, outcome: &mut Outcome) -> Result<(), String> {
         "sync changes lines without the mark",
     )?;
     expect(
-        foreign(&self::saved(world)) == saved,
+        foreign(&world.saved()) == saved,
         "iptables-save shows other changes than the mark's",
     )?;
     match (sync.code, changed) {
@@ -293,22 +293,5 @@ fn foreign(text: &str) -> String {
     text.lines()
         .filter(|line| !line.contains("pasvsync"))
         .flat_map(|line| [line, "\n"])
-        .collect()
-}
-
-/// What iptables-save and ip6tables-save show, without counters and times.
-fn saved(world: &World) -> String {
-    ["iptables-nft-save", "ip6tables-nft-save"]
-        .iter()
-        .map(|tool| world.command(tool, &[], "").stdout)
-        .flat_map(|text| {
-            text.lines()
-                .filter(|line| !line.starts_with('#'))
-                .map(|line| match line.split_once(" [") {
-                    Some((chain, _)) if line.starts_with(':') => format!("{chain}\n"),
-                    _ => format!("{line}\n"),
-                })
-                .collect::<Vec<_>>()
-        })
         .collect()
 }

@@ -267,6 +267,19 @@ impl World {
         }
     }
 
+    /// What iptables-save and ip6tables-save show, without counters and times.
+    pub(crate) fn saved(&self) -> String {
+        let shown = ["iptables-nft-save", "ip6tables-nft-save"]
+            .map(|tool| self.command(tool, &[], "").stdout)
+            .concat();
+        let lines = shown.lines().filter(|line| !line.starts_with('#'));
+        let plain = lines.map(|line| match line.split_once(" [") {
+            Some((chain, _)) if line.starts_with(':') => chain,
+            _ => line,
+        });
+        plain.flat_map(|line| [line, "\n"]).collect()
+    }
+
     /// Makes sure that something listens on the server's ports; probes do it by themselves.
     pub(crate) fn listen(&self, ports: &[u16]) {
         self.listeners.add(&self.server, ports);

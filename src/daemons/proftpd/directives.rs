@@ -1,4 +1,4 @@
-//! ProFTPD's directives that bear on ports ([SRC] `modules/mod_core.c`, `mod_dso.c`; messages as the daemon writes them).
+//! ProFTPD's directives that bear on ports (SRC `modules/mod_core.c`, `mod_dso.c`; messages as the daemon writes them).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::daemons::{ConfigError, ConfigErrorKind, text};
 use crate::passive::{Advertised, PassiveRange};
 
 impl Parser<'_> {
-    /// [RUN] `PassivePorts MIN MAX`: two words at least, more are ignored; atoi.
+    /// RUN: `PassivePorts MIN MAX`: two words at least, more are ignored; atoi.
     pub(super) fn passive_ports(&mut self, arguments: &[Vec<u8>]) -> Step {
         const HELP: &str =
             "write two ports from 1024 to 65535, the lower one first: PassivePorts 49152 65534";
@@ -82,7 +82,7 @@ impl Parser<'_> {
         }
     }
 
-    /// [RUN] `Port N`: atoi, 0 means that the server does not listen.
+    /// RUN: `Port N`: atoi, 0 means that the server does not listen.
     pub(super) fn port(&mut self, arguments: &[Vec<u8>]) -> Step {
         let Some(word) = arguments.first() else {
             return self.refuse("Port: missing parameters", b"Port", "write a port: Port 21");
@@ -238,7 +238,7 @@ impl Parser<'_> {
         Ok(names.map(|names| names.into_iter().map(OsStringExt::into_vec).collect()))
     }
 
-    /// [RUN] A module whose file is missing is fatal; one that is compiled in or loaded already is fine.
+    /// RUN: A module whose file is missing is fatal; one that is compiled in or loaded already is fine.
     pub(super) fn load_module(&mut self, arguments: &[Vec<u8>]) -> Step {
         let Some(word) = arguments.first() else {
             return self.refuse(

@@ -1,5 +1,5 @@
-//! ProFTPD's `Include`: files, folders and wildcards, and what an error inside them does ([SRC] `set_include`,
-//! `parse_config_path2`; [RUN]).
+//! ProFTPD's `Include`: files, folders and wildcards, and what an error inside them does (SRC `set_include`,
+//! `parse_config_path2`; RUN).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -22,7 +22,7 @@ enum Outcome {
     Reported,
 }
 
-/// Whether a path has wildcards ([SRC] `pr_str_is_fnmatch`).
+/// Whether a path has wildcards (SRC `pr_str_is_fnmatch`).
 fn has_wildcard(path: &[u8]) -> bool {
     path.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }
@@ -134,7 +134,7 @@ impl Parser<'_> {
     }
 
     /// The failing file stays on top of the stack: its own remaining lines are read, those of the file that includes
-    /// it never are [RUN].
+    /// it never are (RUN).
     fn failed(&mut self, path: &Path, error: &ConfigError) {
         let lost: usize = self.stack.iter().rev().skip(1).map(Reader::remaining).sum();
         let parent = self
@@ -165,7 +165,7 @@ impl Parser<'_> {
     fn include_folder(&mut self, folder: &Path, pattern: Option<&[u8]>) -> Result<Outcome, Stop> {
         for name in self.names(folder, pattern)? {
             let path = folder.join(name);
-            // Folders inside are not entered [RUN].
+            // Folders inside are not entered (RUN).
             if self.host.disk.kind(&path) != Some(Kind::Folder) {
                 self.include_file(&path)?;
             }
@@ -188,7 +188,7 @@ impl Parser<'_> {
     }
 
     /// `parse_wildcard_config_path`: the first component with a wildcard is replaced by each name that matches; the
-    /// first path that cannot be included ends it [RUN].
+    /// first path that cannot be included ends it (RUN).
     fn include_folders(&mut self, path: &[u8], depth: usize) -> Result<Outcome, Stop> {
         let mut parent = Vec::new();
         let mut components = path[1..].splitn(2, |&byte| byte == b'/');
@@ -238,7 +238,7 @@ impl Parser<'_> {
     }
 }
 
-/// [SRC] `tmpfile_patterns`: editors' backups.
+/// SRC: `tmpfile_patterns`: editors' backups.
 fn is_temporary(name: &[u8]) -> bool {
     [b"*~".as_slice(), b"*.sw?"]
         .iter()

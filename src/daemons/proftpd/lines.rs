@@ -1,5 +1,5 @@
 //! Lines and words as ProFTPD 1.3.8 reads them: a port of `pr_fsio_gets`, `pr_fsio_getline`, `pr_parser_read_line` and
-//! `pr_str_get_word` ([SRC] src/fsio.c, src/parser.c, src/str.c), quirks included.
+//! `pr_str_get_word` (SRC src/fsio.c, src/parser.c, src/str.c), quirks included.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use std::rc::Rc;
 use crate::daemons::text;
 use crate::findings::Location;
 
-/// The buffer of the parser; a longer line is cut, and its tail is a line of its own [RUN].
+/// The buffer of the parser; a longer line is cut, and its tail is a line of its own (RUN).
 pub(super) const PARSER_BUFFER: usize = 4096;
-/// The smaller buffer that sections are skipped with [SRC] `PR_TUNABLE_BUFFER_SIZE`.
+/// The smaller buffer that sections are skipped with (SRC) `PR_TUNABLE_BUFFER_SIZE`.
 pub(super) const SKIP_BUFFER: usize = 1024;
 
 /// A file that is being read.
@@ -74,7 +74,7 @@ impl Reader {
                     return Some(line);
                 }
                 length -= 2;
-                // A comment that ends in a backslash does not swallow the next line [RUN].
+                // A comment that ends in a backslash does not swallow the next line (RUN).
                 if text::trim_start(chunk).first() == Some(&b'#') {
                     continue;
                 }

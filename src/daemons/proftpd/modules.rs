@@ -1,6 +1,6 @@
 //! Which directives belong to which module of ProFTPD 1.3.8, and which modules Debian's build has.
 //!
-//! [RUN] Each name was given to Debian 12's `proftpd -t` (1.3.8+dfsg-4+deb12u5) with and without its module; those that
+//! RUN: Each name was given to Debian 12's `proftpd -t` (1.3.8+dfsg-4+deb12u5) with and without its module; those that
 //! the binary hides from `strings` come from the tables in the source of that version and were tried too.
 
 use std::collections::HashMap;
@@ -214,7 +214,7 @@ const LOADABLE: &[(&str, &str)] = &[
     ("mod_wrap2_sql.c", ""),
 ];
 
-/// Modules that Debian 12 has only in packages which nothing pulls in, or not at all: `LoadModule` fails [RUN].
+/// Modules that Debian 12 has only in packages which nothing pulls in, or not at all: `LoadModule` fails (RUN).
 const ABSENT: &[(&str, &str)] = &[
     (
         "mod_vroot.c",
@@ -247,6 +247,20 @@ const ABSENT: &[(&str, &str)] = &[
     ),
 ];
 
+/// Directives that versions from 1.2 to 1.3.10 have and 1.3.8 has not (SRC the tables in the project's history): many
+/// a file that was written for an old version does not start any more.
+const OTHER_VERSIONS: &str = "AllowChmod AnonymousGroup AuthPAMAuthoritative Bind Class Classes DisplayFirstChdir DisplayGoAway \
+    GroupPassword HiddenStor HostsAllowSyslogLevel HostsDenySyslogLevel IfSessionOptions LDAPDNInfo LDAPDoAuth \
+    LDAPDoGIDLookups LDAPDoQuotaLookups LDAPDoUIDLookups LDAPForceHomedirOnDemand LDAPHomedirOnDemand \
+    LDAPHomedirOnDemandPrefix LDAPHomedirOnDemandPrefixNoUsername LDAPHomedirOnDemandSuffix LDAPNegativeCache \
+    LDAPSessionTracking LDAPUseSSL LoginPasswordPrompt LsDefaultOptions ProcfsEngine ProcfsLog RateReadBPS \
+    RateReadFreeBytes RateReadHardBPS RateWriteBPS RateWriteFreeBytes RateWriteHardBPS ScoreboardOptions \
+    ScoreboardPath SFTPAuthPublicKeys SFTPKeyFingerprints ShowDotFiles SQLAuthoritative SQLDoAuth SQLDoGroupAuth \
+    SQLGidField SQLGroupGIDField SQLGroupMembersField SQLGroupnameField SQLGroupTable SQLHomedir SQLHomedirField \
+    SQLHomedirOnDemand SQLLogDirs SQLLogHits SQLLogHosts SQLLoginCountField SQLLogStats SQLPasswordField \
+    SQLProcessGrEnt SQLProcessPwEnt SQLShellField SQLUidField SQLUsernameField SQLUserTable SQLWhereClause \
+    SystemdEngine tcpReceiveWindow tcpSendWindow TransferPriority UseHostsAllowFile UseHostsDenyFile UseUTF8";
+
 /// What is known about a directive, given the modules that are loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Directive {
@@ -254,6 +268,8 @@ pub(super) enum Directive {
     Known,
     /// It belongs to a module that is not loaded.
     OfModule(&'static str),
+    /// Only older or newer versions have it.
+    OtherVersion,
     /// No module in the tables has it.
     Unknown,
 }
@@ -271,7 +287,7 @@ pub(super) enum Availability {
     Foreign,
 }
 
-/// Where a module comes from; names are case-sensitive and end in `.c` [RUN].
+/// Where a module comes from; names are case-sensitive and end in `.c` (RUN).
 pub(super) fn availability(module: &str) -> Availability {
     if STATIC.contains(&module) {
         Availability::Static
@@ -305,10 +321,17 @@ fn owners() -> &'static HashMap<String, Vec<&'static str>> {
     })
 }
 
-/// What is known about a directive; names are case-insensitive [RUN].
+/// What is known about a directive; names are case-insensitive (RUN).
 pub(super) fn directive(name: &str, loaded: impl Fn(&str) -> bool) -> Directive {
     match owners().get(&name.to_ascii_lowercase()).map(Vec::as_slice) {
-        None | Some([]) => Directive::Unknown,
+        None | Some([]) => {
+            let mut others = OTHER_VERSIONS.split_ascii_whitespace();
+            if others.any(|known| known.eq_ignore_ascii_case(name)) {
+                Directive::OtherVersion
+            } else {
+                Directive::Unknown
+            }
+        }
         Some(modules)
             if modules
                 .iter()

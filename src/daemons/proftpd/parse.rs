@@ -1,5 +1,5 @@
-//! ProFTPD's parser: directives, sections and includes, with the error behaviour of 1.3.8 ([SRC] src/parser.c,
-//! `modules/mod_core.c`; [RUN] against Debian 12's `proftpd -t`).
+//! ProFTPD's parser: directives, sections and includes, with the error behaviour of 1.3.8 (SRC src/parser.c,
+//! `modules/mod_core.c`; RUN against Debian 12's `proftpd -t`).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange};
 
-/// Deeper includes are a loop: the daemon itself has no bound and crashes [RUN].
+/// Deeper includes are a loop: the daemon itself has no bound and crashes (RUN).
 pub(super) const DEEPEST_INCLUDE: usize = 64;
 
 /// Which build of the daemon reads the file.
@@ -78,7 +78,7 @@ pub(super) enum Context {
 }
 
 impl Context {
-    /// The name in the daemon's messages ([SRC] `get_context_name`).
+    /// The name in the daemon's messages (SRC `get_context_name`).
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Global => "<Global>",
@@ -299,7 +299,7 @@ impl<'a> Parser<'a> {
         self.directive(&name_text.to_ascii_lowercase(), &name_text, arguments)
     }
 
-    /// Whether any loaded module has the directive: an unknown one is fatal [RUN].
+    /// Whether any loaded module has the directive: an unknown one is fatal (RUN).
     fn check_known(&mut self, name: &[u8], shown: &str) -> Step {
         let known = modules::directive(shown, |module| self.modules.contains(module));
         let message = format!("unknown configuration directive '{shown}'");
@@ -319,6 +319,19 @@ impl<'a> Parser<'a> {
                     "{shown} belongs to {module}, which is not loaded: remove the line, wrap it in <IfModule {module}>, \
                      or load the module with `LoadModule {module}`"
                 )),
+            )),
+            Directive::OtherVersion if self.start.build == Build::Other => {
+                self.find(
+                    "unknown-directive",
+                    format!("ProFTPD 1.3.8 has no {shown}; other versions have"),
+                    Some("check with `proftpd -t`".to_owned()),
+                );
+                Ok(())
+            }
+            Directive::OtherVersion => Err(Stop::Fatal(
+                self.fatal(ConfigErrorKind::RefusedHere, &message)
+                    .underlining(name)
+                    .with_help(format!("only other versions of ProFTPD have {shown}: remove the line")),
             )),
             Directive::Unknown if self.foreign_modules && name.is_ascii() => {
                 self.find(
@@ -379,7 +392,7 @@ impl<'a> Parser<'a> {
         &mut self.parsed.servers[last].settings
     }
 
-    /// The innermost context, as the daemon names it ([SRC] `get_context_name`); `mod_ifsession`'s are no contexts.
+    /// The innermost context, as the daemon names it (SRC `get_context_name`); `mod_ifsession`'s are no contexts.
     pub(super) fn place(&self) -> &'static str {
         let mut contexts = self.contexts.iter().rev();
         match contexts.find(|context| !matches!(context, Context::Conditional(_))) {
@@ -389,7 +402,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Refuses a directive outside the contexts that it is allowed in ([SRC] `CHECK_CONF`).
+    /// Refuses a directive outside the contexts that it is allowed in (SRC `CHECK_CONF`).
     pub(super) fn allow(&self, name: &str, places: &[&str]) -> Step {
         let place = self.place();
         if places.contains(&place) {
@@ -402,7 +415,7 @@ impl<'a> Parser<'a> {
         )
     }
 
-    /// [RUN] A section left open at the end of everything is fatal.
+    /// RUN: A section left open at the end of everything is fatal.
     fn check_closed(&mut self, path: &Path) {
         if self
             .contexts

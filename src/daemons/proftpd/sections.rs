@@ -1,4 +1,4 @@
-//! ProFTPD's sections: servers, `<Global>`, conditions, and those that only nest ([SRC] `modules/mod_core.c`; [RUN]).
+//! ProFTPD's sections: servers, `<Global>`, conditions, and those that only nest (SRC `modules/mod_core.c`; RUN).
 
 use std::net::IpAddr;
 
@@ -128,8 +128,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// [RUN] A second server on the same address and port is ignored with a warning; the ports are compared before
-    /// `<Global>` is merged ([SRC] `end_virtualhost`).
+    /// RUN: A second server on the same address and port is ignored with a warning; the ports are compared before
+    /// `<Global>` is merged (SRC `end_virtualhost`).
     fn close_virtual_host(&mut self) -> Step {
         if !self.in_virtual_host || !self.contexts.is_empty() {
             return self.close("</virtualhost>", "</VirtualHost>");

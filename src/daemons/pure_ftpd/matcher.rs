@@ -1,4 +1,4 @@
-//! One rule of simpleconf against one line: `try_entry` of simpleconf.c, state by state ([SRC] 1.0.50).
+//! One rule of simpleconf against one line: `try_entry` of simpleconf.c, state by state (SRC 1.0.50).
 
 use crate::daemons::text;
 

@@ -1,5 +1,5 @@
 //! The grammar of pure-ftpd.conf: a port of simpleconf.c's `try_entry` and of the table in `simpleconf_ftpd.h`
-//! ([SRC] 1.0.50; the messages are those of the binary [RUN]).
+//! (SRC 1.0.50; the messages are those of the binary (RUN)).
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,9 @@ use super::matcher::{Attempt, attempt};
 use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
 use crate::findings::{Finding, Location};
 
-/// Lines are read into a buffer of 65536 bytes; the tail of a longer one is a line of its own [RUN].
+/// Lines are read into a buffer of 65536 bytes; the tail of a longer one is a line of its own (RUN).
 const LINE_BUFFER: usize = 65_535;
-/// Deeper includes are refused [RUN].
+/// Deeper includes are refused (RUN).
 const DEEPEST_INCLUDE: usize = 16;
 
 /// The properties in the daemon's order, with the switch each becomes; `(..)` is captured. Databases are in the builds
@@ -174,7 +174,7 @@ impl Simpleconf {
         }
     }
 
-    /// [RUN] An include that does not exist is silently ignored.
+    /// RUN: An include that does not exist is silently ignored.
     fn missing(&mut self, path: &Path, location: &Location) {
         let message = format!(
             "Include {}: there is no such file, Pure-FTPd goes on without it",

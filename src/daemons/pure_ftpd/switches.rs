@@ -6,7 +6,7 @@ use super::Switch;
 use crate::daemons::text;
 use crate::findings::Location;
 
-/// [SRC] pure-config.pl: expressions without anchors; what follows the value and what is unknown is ignored.
+/// SRC: pure-config.pl: expressions without anchors; what follows the value and what is unknown is ignored.
 pub(super) fn script_switches(path: &Path, bytes: &[u8]) -> Vec<Switch> {
     let mut switches = Vec::new();
     for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
@@ -82,7 +82,7 @@ pub(super) fn argument_switches(path: &Path, arguments: &[String]) -> Vec<Switch
         ("uploadscript", 'o', false),
         ("brokenclientscompatibility", 'b', false),
     ];
-    /// The other short switches that take a value [SRC] `GETOPT_OPTIONS`.
+    /// The other short switches that take a value (SRC) `GETOPT_OPTIONS`.
     const WITH_VALUE: &str = "23aCfFgIklLmnOqQtTUuVvyYJ89";
     let mut switches = Vec::new();
     let mut words = arguments.iter();

@@ -1,4 +1,4 @@
-//! The grammar of vsftpd.conf ([SRC] parseconf.c; [RUN] every row against the 3.0.3 binary), and the repair rules.
+//! The grammar of vsftpd.conf (SRC parseconf.c; RUN every row against the 3.0.3 binary), and the repair rules.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use crate::findings::Location;
 
 use super::FOLDER;
 
-/// Only so much of a file is read [RUN].
+/// Only so much of a file is read (RUN).
 pub(super) const READ_LIMIT: usize = 100_000;
-/// The compiled default of `pasv_min_port` [RUN].
+/// The compiled default of `pasv_min_port` (RUN).
 pub(super) const DEFAULT_MINIMUM: u32 = 5001;
 
-/// Every variable with a truth value, from the 3.0.3 binary, each tried [RUN].
+/// Every variable with a truth value, from the 3.0.3 binary, each tried (RUN).
 const BOOLEANS: &str = "allow_anon_ssl allow_writeable_chroot anon_mkdir_write_enable anon_other_write_enable \
     anon_upload_enable anon_world_readable_only anonymous_enable ascii_download_enable ascii_upload_enable \
     async_abor_enable background check_shell chmod_enable chown_uploads chroot_list_enable chroot_local_user \
@@ -41,7 +41,7 @@ const TEXTS: &str = "anon_root banned_email_file banner_file ca_certs_file chown
     user_sub_token userlist_file vsftpd_log_file xferlog_file";
 /// Variables of other builds: Red Hat's patches, later versions.
 const ELSEWHERE: &str = "allow_writeable_root better_stou bind_retries dh_param_file ecdh_param_file file_handle_limit \
-    reverse_lookup_enable     ssl_sni_hostname ssl_tlsv1_1 ssl_tlsv1_2 ssl_tlsv1_3 wc_logs_enable";
+    reverse_lookup_enable     ssl_sni_hostname userlist_log ssl_tlsv1_1 ssl_tlsv1_2 ssl_tlsv1_3 wc_logs_enable";
 
 /// A variable that was set.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl Settings {
         }
     }
 
-    /// `key=value` ([RUN]; messages as the daemon writes them).
+    /// `key=value` (RUN; messages as the daemon writes them).
     pub(super) fn line(&mut self, full: &[u8], location: &Location) {
         let line = text::c_string(text::trim_start(full));
         let (key, value) = match line.iter().position(|&byte| byte == b'=') {
@@ -85,7 +85,7 @@ impl Settings {
         // Red Hat's build has more variables, and lives in its own folder.
         let foreign = listed(ELSEWHERE) && location.path.starts_with(FOLDER);
         let oops = |what: &str| format!("500 OOPS: {what}: {name}");
-        // Texts are looked for first, then a value is asked for, then the other tables [SRC].
+        // Texts are looked for first, then a value is asked for, then the other tables (SRC).
         let problem = match value {
             _ if foreign || listed(TEXTS) => None,
             None | Some([]) => Some((oops("missing value in config file for"), false)),
@@ -135,7 +135,7 @@ impl Settings {
         self.last(key).map(|setting| number(&setting.value))
     }
 
-    /// The range that is used once a bound was set: the repair rules of privops.c [RUN], row by row.
+    /// The range that is used once a bound was set: the repair rules of privops.c (RUN), row by row.
     pub(super) fn range(&self) -> Option<PortRange> {
         let (minimum, maximum) = (self.number("pasv_min_port"), self.number("pasv_max_port"));
         if minimum.is_none() && maximum.is_none() {
@@ -148,7 +148,7 @@ impl Settings {
     }
 }
 
-/// [RUN] A minimum outside 1025 to 65535 becomes 1024; a maximum below it or above 65534 becomes 65535.
+/// RUN: A minimum outside 1025 to 65535 becomes 1024; a maximum below it or above 65534 becomes 65535.
 pub(super) fn effective_range(minimum: u32, maximum: u32) -> PortRange {
     let first = u16::try_from(minimum)
         .ok()
@@ -170,7 +170,7 @@ pub(super) fn truth(value: &[u8]) -> Option<bool> {
     }
 }
 
-/// [RUN] A leading 0 makes it octal, up to the first digit that is not; else atoi.
+/// RUN: A leading 0 makes it octal, up to the first digit that is not; else atoi.
 pub(super) fn number(value: &[u8]) -> u32 {
     if value.first() == Some(&b'0') {
         let octal = value.iter().take_while(|byte| (b'0'..=b'7').contains(byte));

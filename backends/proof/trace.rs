@@ -85,6 +85,22 @@ pub(super) struct Outcome {
     pub(super) bans: Vec<Spot>,
 }
 
+impl Outcome {
+    /// The same where the packets perhaps do not come by at all.
+    pub(super) fn doubted(mut self) -> Self {
+        for block in std::mem::take(&mut self.blocked) {
+            self.accepted
+                .push((block.ports.clone(), block.spot.clone()));
+            self.maybe_blocked.push(Doubt {
+                spot: block.spot,
+                ports: block.ports,
+                unknown: false,
+            });
+        }
+        self
+    }
+}
+
 /// Chains and sets by name, for one table.
 #[derive(Debug)]
 pub(super) struct Names<'a> {

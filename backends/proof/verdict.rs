@@ -9,7 +9,7 @@ use crate::model::ruleset::{
 };
 
 use super::describe;
-use super::packet::{Packet, Phase, Situation};
+use super::packet::{Packet, Phase, Situation, Tracking};
 use super::steps::{Recorder, Step};
 use super::trace::{Block, Doubt, Intent, Names, Outcome, Spot, Tracer};
 use super::truth::Ports;
@@ -203,6 +203,37 @@ fn sees(table: TableFamily, family: Family) -> bool {
     }
 }
 
+/// The ports whose packet a base chain of that type meets, each with whether it surely does.
+///
+/// A nat chain meets the packet that begins a connection, as connection tracking sees it: not one that is untracked, but
+/// then perhaps a later one of the same connection, which seems to begin it.
+fn seen_by(
+    kind: ChainKind,
+    phase: Phase,
+    situations: &[(PortSet, Situation)],
+) -> Vec<(PortSet, bool)> {
+    if kind != ChainKind::Nat {
+        return vec![(PortSet::all(), true)];
+    }
+    let of = |chosen: &dyn Fn(&Situation) -> bool| {
+        let scopes = situations.iter().filter(|(_, situation)| chosen(situation));
+        scopes.fold(PortSet::EMPTY, |sum, (ports, _)| sum.union(ports))
+    };
+    match phase {
+        Phase::Opening => vec![
+            (of(&|it| it.tracking == Tracking::Tracked), true),
+            (of(&|it| it.tracking == Tracking::Unclear), false),
+        ],
+        Phase::Reply => Vec::new(),
+        Phase::Following => {
+            let later = |it: &Situation| {
+                it.opening != Tracking::Tracked && it.tracking != Tracking::Untracked
+            };
+            vec![(of(&later), false)]
+        }
+    }
+}
+
 /// Why ports have a verdict.
 #[derive(Clone, Debug)]
 struct Reason {
@@ -258,7 +289,7 @@ impl<'a> Way<'a> {
                 // The first rule that translates settles it; further nat chains are not asked (`nf_nat_inet_fn`).
                 let mut translated = PortSet::EMPTY;
                 for (table_index, table, chain, base) in self.base_chains(*hook) {
-                    if alive.is_empty() || base.kind == ChainKind::Nat && phase != Phase::Opening {
+                    if alive.is_empty() {
                         continue;
                     }
                     let Some(names) = names.get(table_index) else {
@@ -275,24 +306,34 @@ impl<'a> Way<'a> {
                         consulted_interface: false.into(),
                         consulted_address: false.into(),
                     };
-                    let tracer = Tracer::new(
-                        (table_index, table),
-                        chain,
-                        names,
-                        &packet,
-                        &mut situations,
-                        recorder,
-                    );
-                    let outcome = if base.kind == ChainKind::Nat {
-                        let outcome = tracer.run(&alive.difference(&translated), base.policy);
-                        translated = translated.union(&outcome.translated);
-                        outcome
-                    } else {
-                        tracer.run(&alive, base.policy)
-                    };
+                    let mut outcomes = Vec::new();
+                    for (ports, sure) in seen_by(base.kind, phase, &situations) {
+                        let ports = match base.kind {
+                            ChainKind::Nat => alive.difference(&translated).intersection(&ports),
+                            _ => alive.clone(),
+                        };
+                        if ports.is_empty() {
+                            continue;
+                        }
+                        let tracer = Tracer::new(
+                            (table_index, table),
+                            chain,
+                            names,
+                            &packet,
+                            &mut situations,
+                            recorder,
+                        );
+                        let outcome = tracer.run(&ports, base.policy);
+                        if sure {
+                            translated = translated.union(&outcome.translated);
+                        }
+                        outcomes.push(if sure { outcome } else { outcome.doubted() });
+                    }
                     self.by_interface |= packet.consulted_interface.get();
                     self.by_address |= packet.consulted_address.get();
-                    self.settle(&mut alive, outcome, phase, *hook);
+                    for outcome in outcomes {
+                        self.settle(&mut alive, outcome, phase, *hook);
+                    }
                 }
             }
             for (_, situation) in &mut situations {

@@ -42,8 +42,18 @@ impl Dump {
         &self.ports
     }
 
-    /// The same for that packet filter.
-    pub(crate) fn of(self, kind: Kind) -> Self {
+    /// The same for that packet filter. The older one is stricter, and its refusals do not name the rule.
+    pub(crate) fn of(mut self, kind: Kind) -> Self {
+        if kind == Kind::Legacy {
+            for table in self.families.iter_mut().flatten() {
+                let early = matches!(table.name, "raw" | "mangle");
+                table.rules.retain(|rule| {
+                    let of_tcp = rule.contains("-m tcp") || rule.contains("-m multiport");
+                    let routed = rule.contains("-m rpfilter") || rule.contains("-m socket");
+                    (!of_tcp || rule.contains(" -p tcp")) && (!routed || early)
+                });
+            }
+        }
         Self { kind, ..self }
     }
 
@@ -109,6 +119,16 @@ impl Ruleset for Dump {
             .collect();
         let mut line = 0;
         for table in &mut self.families[family] {
+            let commit = line + 2 + table.chains.len() + table.rules.len();
+            if refused.contains(&commit) {
+                // Any of them may be the one: better fewer rules than no ruleset.
+                let mut odd = false;
+                table.rules.retain(|_| {
+                    odd = !odd;
+                    odd
+                });
+                break;
+            }
             line += 1 + table.chains.len();
             table.rules.retain(|_| {
                 line += 1;

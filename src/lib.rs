@@ -6,6 +6,7 @@ pub mod daemons;
 pub mod exit;
 pub mod failure;
 pub mod findings;
+pub mod helpers;
 pub mod passive;
 pub mod printer;
 pub mod reconcile;

@@ -33,6 +33,8 @@ pub struct BackendOutcome {
     pub changed: bool,
     /// Whether any base chain filters new connections to this host at all.
     pub filters: bool,
+    /// A rule that assigns the connection tracking helper for FTP.
+    pub helper: Option<String>,
 }
 
 /// How often a run starts over because the ruleset moved under it.
@@ -73,9 +75,11 @@ pub fn reconcile<B: Backend>(
         layers: Vec::new(),
         changed: false,
         filters: false,
+        helper: None,
     };
     for layer in backend.layers() {
-        let (found, filters) = reconcile_layer(backend, layer, desired, mode)?;
+        let (found, filters, helper) = reconcile_layer(backend, layer, desired, mode)?;
+        outcome.helper = outcome.helper.or(helper);
         outcome.changed |= mode != Mode::Check && !found.edits.is_empty();
         outcome.filters |= filters;
         outcome.layers.push(found);
@@ -90,11 +94,12 @@ fn reconcile_layer<B: Backend>(
     layer: Layer,
     desired: &Desired,
     mode: Mode,
-) -> anyhow::Result<(LayerOutcome, bool)> {
+) -> anyhow::Result<(LayerOutcome, bool, Option<String>)> {
     let mut made: Vec<String> = Vec::new();
     for _ in 0..ATTEMPTS {
         let ruleset = backend.ruleset(layer, first_scope(mode))?;
         let filters = filters(&ruleset);
+        let helper = proof::helper(&ruleset, "ftp");
         let reach = judge(&ruleset, desired);
         let open = reach.iter().all(ReachMap::all_open);
         let done = |in_sync, reach, edits, refusals| LayerOutcome {
@@ -105,7 +110,7 @@ fn reconcile_layer<B: Backend>(
             refusals,
         };
         if open && backend.settled(layer, &ruleset, desired) {
-            return Ok((done(true, reach, made, Vec::new()), filters));
+            return Ok((done(true, reach, made, Vec::new()), filters, helper));
         }
         let ruleset = backend.ruleset(layer, Scope::Everything)?;
         let plan = backend.plan(layer, &ruleset, desired)?;
@@ -113,7 +118,7 @@ fn reconcile_layer<B: Backend>(
             let planned = plan.edits.iter().map(ToString::to_string);
             let in_sync = open && plan.edits.is_empty() && plan.refusals.is_empty();
             made.extend(planned);
-            return Ok((done(in_sync, reach, made, plan.refusals), filters));
+            return Ok((done(in_sync, reach, made, plan.refusals), filters, helper));
         }
         match edit(backend, layer, &ruleset, &plan, desired) {
             Ok(()) => made.extend(plan.edits.iter().map(ToString::to_string)),

@@ -1,6 +1,6 @@
 //! Places in a ruleset, put into words.
 
-use crate::model::ruleset::{Filter, Policy, Ruleset, Table, TableFamily};
+use crate::model::ruleset::{Filter, Policy, Ruleset, Statement, Table, TableFamily};
 
 use super::packet::Phase;
 use super::trace::Spot;
@@ -72,4 +72,22 @@ pub(super) fn phase(phase: Phase) -> &'static str {
         Phase::Reply => "the server's reply: ",
         Phase::Following => "the client's next packet: ",
     }
+}
+
+/// The first rule that assigns a connection tracking helper of that name (or an object named after it), and where.
+pub fn helper(ruleset: &Ruleset, name: &str) -> Option<String> {
+    let assigns = |statement: &Statement| {
+        matches!(statement, Statement::Neutral { text }
+            if (text.starts_with("ct helper set") || text.starts_with("-j CT --helper"))
+                && text.to_ascii_lowercase().contains(name))
+    };
+    ruleset.tables.iter().find_map(|table| {
+        let mut chains = table.chains.iter().enumerate();
+        chains.find_map(|(index, chain)| {
+            let mut rules = chain.rules().iter();
+            let rule = rules.find(|rule| rule.statements.iter().any(assigns))?;
+            let place = chain_name(table, index);
+            Some(format!("rule `{}` of chain {place}", rule.text(table)))
+        })
+    })
 }

@@ -12,5 +12,6 @@ mod trace;
 mod truth;
 mod verdict;
 
+pub use describe::helper;
 pub use steps::{Effect, Step};
 pub use verdict::{Judgement, Obstacle, filters_input, judge, trace, walk};

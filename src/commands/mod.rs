@@ -7,6 +7,8 @@ pub mod remove;
 pub mod status;
 pub mod sync;
 
+use std::path::Path;
+
 use firewall::backend::Desired;
 use firewall::host::lock::Lock;
 use firewall::kernel::Kernel;
@@ -16,6 +18,7 @@ use firewall::model::reach::Family;
 use crate::cli::{BackendChoice, Command};
 use crate::daemons::{self, Discovery, Request};
 use crate::exit::ExitStatus;
+use crate::helpers;
 use crate::printer::Printer;
 use crate::reconcile::{self, BackendOutcome, Mode};
 use crate::report::Report;
@@ -84,7 +87,12 @@ fn survey(settings: &Settings, mode: Mode) -> anyhow::Result<Report> {
     let Discovery { readings, findings } = discover(settings)?;
     let mut report = Report::new(&readings, findings, settings.control);
     if !report.refused() {
-        report.add(reconcile(settings, report.wanted(), mode)?);
+        let outcome = reconcile(settings, report.wanted(), mode)?;
+        let helper = outcome.helper.clone();
+        report.add(outcome);
+        let root = settings.root.as_deref().unwrap_or(Path::new("/"));
+        let finding = helpers::only_helper(&report, helper.as_deref(), root);
+        report.findings.extend(finding);
     }
     Ok(report)
 }

@@ -181,6 +181,51 @@ pub(crate) fn generate(seed: u64) -> Dump {
     }
 }
 
+/// The same on a host that bans the banned client in its filter table: at the head of INPUT, or of a chain that input and
+/// forwarding share.
+pub(crate) fn generate_host(seed: u64) -> Dump {
+    let mut dump = generate(seed);
+    let mut random = Random::new(!seed);
+    for (family, address) in ["203.0.113.66/32", "2001:db8::66/128"].iter().enumerate() {
+        let mut tables = dump.families[family].iter_mut();
+        let Some(table) = tables.find(|table| table.name == "filter") else {
+            continue;
+        };
+        if random.chance(20) {
+            continue;
+        }
+        let shared = random.chance(40);
+        let chain = if shared {
+            "RH-Firewall-1-INPUT"
+        } else {
+            "INPUT"
+        };
+        let verdict = random.pick(&["DROP", "REJECT"]);
+        let first = table
+            .rules
+            .iter()
+            .position(|rule| rule.starts_with("-A INPUT"));
+        let ban = format!("-A {chain} -s {address} -j {verdict}");
+        table.rules.insert(first.unwrap_or(table.rules.len()), ban);
+        if shared {
+            for rule in &mut table.rules {
+                if let Some(rest) = rule.strip_prefix("-A INPUT") {
+                    *rule = format!("-A {chain}{rest}");
+                }
+            }
+            table.chains.push(format!(":{chain} - [0:0]"));
+            table.chains.push(":FORWARD ACCEPT [0:0]".to_owned());
+            for hook in ["INPUT", "FORWARD"] {
+                table.rules.push(format!("-A {hook} -j {chain}"));
+            }
+            if random.chance(70) {
+                table.rules.push(format!("-A {chain} -j REJECT"));
+            }
+        }
+    }
+    dump
+}
+
 struct Writer {
     random: Random,
     ports: BTreeSet<u16>,

@@ -16,7 +16,15 @@ pub(crate) struct Mixture {
     dumps: Vec<Dump>,
 }
 
+/// The rule that turns the banned client away, in each family.
+const BANS: [&str; 2] = [" -s 203.0.113.66/32 -j ", " -s 2001:db8::66/128 -j "];
+
 impl Mixture {
+    /// In which families the banned client is turned away.
+    pub(crate) fn bans(&self) -> [bool; 2] {
+        BANS.map(|ban| self.dumps.iter().any(|dump| dump.to_string().contains(ban)))
+    }
+
     /// The ports that the rules mention.
     pub(crate) fn ports(&self) -> BTreeSet<u16> {
         let mut ports: BTreeSet<u16> = self
@@ -99,8 +107,17 @@ impl Ruleset for Mixture {
 
 /// The mixture of a seed: iptables-legacy alone, or with others beside it.
 pub(crate) fn generate(seed: u64) -> Mixture {
-    let legacy = iptables::generate(seed + 7_000_000).of(Kind::Legacy);
-    let nft = || iptables::generate(seed + 8_000_000).of(Kind::Nftables);
+    mixed(seed, iptables::generate)
+}
+
+/// The same for hosts that ban a client.
+pub(crate) fn generate_host(seed: u64) -> Mixture {
+    mixed(seed, iptables::generate_host)
+}
+
+fn mixed(seed: u64, generate: fn(u64) -> Dump) -> Mixture {
+    let legacy = generate(seed + 7_000_000).of(Kind::Legacy);
+    let nft = || generate(seed + 8_000_000).of(Kind::Nftables);
     let native = || generator::generate(seed + 9_000_000);
     let (dumps, native) = match seed % 4 {
         0 | 1 => (vec![legacy], None),

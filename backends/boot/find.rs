@@ -11,6 +11,8 @@ pub struct Boot {
     /// In the order in which boot runs them.
     pub(crate) loaders: Vec<Loader>,
     pub(crate) managed: Vec<&'static str>,
+    /// This network namespace is not the one that boot fills.
+    pub(crate) elsewhere: bool,
     /// What the admin should know.
     pub(crate) notes: Vec<Note>,
 }
@@ -80,8 +82,20 @@ impl Boot {
             root,
             loaders: Vec::new(),
             managed: Vec::new(),
+            elsewhere: false,
             notes: Vec::new(),
         };
+        if boot.root == Path::new("/") && in_a_namespace_of_its_own() {
+            boot.elsewhere = true;
+            boot.notes.push(Note {
+                code: "boot-other-namespace",
+                warning: false,
+                message: "this network namespace is not the one whose rules are loaded at boot"
+                    .to_owned(),
+                hint: None,
+            });
+            return boot;
+        }
         let mut services = Vec::new();
         for (service, find) in [
             ("nftables", Self::nftables as fn(&mut Self)),
@@ -105,6 +119,11 @@ impl Boot {
         self.managed.first().copied()
     }
 
+    /// Whether boot also runs pasvsync itself, which then opens what the files cannot.
+    pub fn runs_sync(&self) -> bool {
+        self.enabled("pasvsync")
+    }
+
     /// What the admin should know.
     pub fn notes(&self) -> &[Note] {
         &self.notes
@@ -113,6 +132,14 @@ impl Boot {
     /// Whether boot runs a loader at all. Without one, nothing filters after it.
     pub fn loads(&self) -> bool {
         !self.loaders.is_empty()
+    }
+
+    /// The firewall that the first loader fills, for reports.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.loaders.first() {
+            Some(Loader::Iptables { .. } | Loader::Ipset { .. }) => "iptables",
+            _ => "nftables",
+        }
     }
 
     /// Where a path of the booted system is now.
@@ -389,6 +416,18 @@ impl Loader {
             Self::Ipset { .. } => "ipset",
         }
     }
+}
+
+/// Whether this network namespace is another than that of the first process, for which boot's loaders run.
+fn in_a_namespace_of_its_own() -> bool {
+    let own = std::fs::read_link("/proc/thread-self/ns/net");
+    if let (Ok(own), Ok(first)) = (own, std::fs::read_link("/proc/1/ns/net")) {
+        return own != first;
+    }
+    // Without CAP_SYS_PTRACE the first process's is not shown. Only in a user namespace is that a sign: its root is not
+    // the host's (user_namespaces(7): the initial one maps every number to itself).
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().ne(["0", "0", "4294967295"])
 }
 
 /// Gathers the commands of a unit's text; an empty one takes back those before it.

@@ -1,7 +1,7 @@
 //! iptables-save's format: sections of tables, one rule a line.
 
 use super::shape::OwnRule;
-use super::text::{Boundary, Group, Style};
+use super::text::{Boundary, Group, Rank, Style};
 use crate::model::ports::PortRange;
 use crate::proof::place::MARK;
 
@@ -40,24 +40,25 @@ pub(crate) fn groups(bytes: &[u8], rule: &OwnRule) -> Vec<Group> {
         if let Some(name) = line.strip_prefix('*') {
             table = Some(name.trim().to_owned());
             boundaries.clear();
-        } else if table.as_deref() != Some(&rule.table) {
-            continue;
-        } else if line == "COMMIT" {
-            let end = boundaries.last().map_or(index, |last| last.line + 1);
-            boundaries.push(Boundary {
-                line: end,
-                rule: false,
-            });
-            groups.push(Group {
-                boundaries: std::mem::take(&mut boundaries),
-                style: Style::Save,
-            });
-            table = None;
-        } else if chain_of(line) == Some(&rule.chain) {
-            boundaries.push(Boundary {
-                line: index,
-                rule: true,
-            });
+        } else if table.as_deref() == Some(&rule.table) {
+            if line == "COMMIT" {
+                let end = boundaries.last().map_or(index, |last| last.line + 1);
+                boundaries.push(Boundary {
+                    line: end,
+                    rule: false,
+                });
+                groups.push(Group {
+                    boundaries: std::mem::take(&mut boundaries),
+                    style: Style::Save,
+                    rank: Rank::Chain,
+                });
+                table = None;
+            } else if chain_of(line) == Some(&rule.chain) {
+                boundaries.push(Boundary {
+                    line: index,
+                    rule: true,
+                });
+            }
         }
     }
     groups.reverse();

@@ -3,6 +3,7 @@
 //! The file is a text of a few lines. It counts only when its key is that of now, and its last line that of its content;
 //! anything else means to prove again.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +107,7 @@ pub(crate) fn store(boot: &Boot, key: &Digest, proof: &Proof) -> Result<()> {
     write_private(&boot.root.join(FOLDER), NAME, format(proof, key).as_bytes())
 }
 
-/// Forgets the remembered proof.
+/// Forgets the remembered proof, and removes its folder when nothing else is in it.
 pub(crate) fn forget(boot: &Boot) {
     let path = boot.root.join(FOLDER).join(NAME);
     if std::fs::remove_file(path).is_ok() {
@@ -116,7 +117,12 @@ pub(crate) fn forget(boot: &Boot) {
 }
 
 fn hexadecimal(digest: &Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(64);
+    for byte in digest {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 fn format(proof: &Proof, key: &Digest) -> String {
@@ -128,19 +134,19 @@ fn format(proof: &Proof, key: &Digest) -> String {
     // Words come from rules: no line break may come from them.
     let clean = |words: &str| words.replace(char::is_control, " ");
     for map in &proof.reach {
-        text.push_str(&format!("family {}\n", map.family.as_str()));
+        let _ = writeln!(text, "family {}", map.family.as_str());
         for entry in &map.entries {
             let ranges = entry.ports.ranges().iter();
             let ranges: Vec<String> = ranges.map(ToString::to_string).collect();
             let because = clean(&entry.because);
-            text.push_str(&format!("open {} {because}\n", ranges.join(",")));
+            let _ = writeln!(text, "open {} {because}", ranges.join(","));
         }
         for exception in &map.exceptions {
-            text.push_str(&format!("exception {}\n", clean(exception)));
+            let _ = writeln!(text, "exception {}", clean(exception));
         }
     }
     let sum = hexadecimal(&digest(text.as_bytes()));
-    text.push_str(&format!("sum {sum}\n"));
+    let _ = writeln!(text, "sum {sum}");
     text
 }
 

@@ -15,6 +15,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 mod text;
+mod with;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use find::{Boot, Note};
 pub use memory::Proof;
+pub use with::{LayerEdit, WithBoot, unjudged};
 
 use self::search::Search;
 use self::shape::Shape;
@@ -114,9 +116,10 @@ impl BootLayer {
         &self.boot
     }
 
-    /// Whether the next boot is judged here: it is not when firewalld, ufw or CSF is in charge of it.
+    /// Whether the next boot is judged here: it is not when firewalld, ufw or CSF is in charge of it, or when it fills
+    /// another network namespace than this one.
     pub fn in_charge(&self) -> bool {
-        self.boot.managed().is_none()
+        self.boot.managed().is_none() && !self.boot.elsewhere
     }
 
     /// What the next boot loads. Nothing is started when it loads nothing, or when nothing changed since the last call.
@@ -242,8 +245,12 @@ impl BootLayer {
         memory::recall(&self.boot, &key)
     }
 
-    /// Remembers that the last ruleset was judged to be in sync. Whatever cannot be remembered is proved again.
+    /// Remembers that the last ruleset was judged to be in sync. Whatever cannot be remembered is proved again. Of no
+    /// ports nothing is remembered, nor left behind.
     pub fn remember(&self, desired: &Desired, proof: &Proof) {
+        if desired.ports.is_empty() {
+            return memory::forget(&self.boot);
+        }
         let all_open = proof
             .reach
             .iter()
@@ -256,11 +263,6 @@ impl BootLayer {
         if let Err(error) = memory::store(&self.boot, &key, proof) {
             tracing::debug!("the proof of the next boot is not remembered: {error}");
         }
-    }
-
-    /// Forgets the remembered proof, and removes its folder when nothing else is in it.
-    pub fn forget(&self) {
-        memory::forget(&self.boot);
     }
 
     fn read_inputs(&self) -> Result<Inputs> {

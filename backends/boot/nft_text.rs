@@ -3,7 +3,7 @@
 //! Nothing here decides where a rule goes; it only keeps the places few that are tried.
 
 use super::shape::OwnRule;
-use super::text::{Boundary, Group, Style};
+use super::text::{Boundary, Group, Rank, Style};
 use crate::model::ports::PortRange;
 use crate::model::ruleset::TableFamily;
 use crate::proof::place::MARK;
@@ -38,6 +38,7 @@ pub(crate) fn groups(bytes: &[u8], rule: &OwnRule, included: bool) -> Vec<Group>
         .map(|block| Group {
             boundaries: block.boundaries.clone(),
             style: Style::Block,
+            rank: Rank::Chain,
         })
         .collect();
     if included && outline.blocks.is_empty() {
@@ -45,21 +46,22 @@ pub(crate) fn groups(bytes: &[u8], rule: &OwnRule, included: bool) -> Vec<Group>
         groups.push(Group {
             boundaries: outline.top.clone(),
             style: Style::Block,
+            rank: Rank::Inside,
         });
     }
-    groups.extend(commands(bytes, &outline.top, &rule.chain));
+    groups.extend(commands(bytes, &outline.top, rule));
     groups.retain(|group| !group.boundaries.is_empty());
     groups
 }
 
 /// The places between the commands that add rules to the chain; then those between any commands.
-fn commands(bytes: &[u8], top: &[Boundary], chain: &str) -> [Group; 2] {
+fn commands(bytes: &[u8], top: &[Boundary], rule: &OwnRule) -> [Group; 2] {
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     let places = top.iter().map(|boundary| {
         let line = lines.get(boundary.line).copied().unwrap_or_default();
         Boundary {
             line: boundary.line,
-            rule: boundary.rule && is_command(line, chain),
+            rule: boundary.rule && is_command(line, rule),
         }
     });
     let all: Vec<Boundary> = places.collect();
@@ -68,19 +70,31 @@ fn commands(bytes: &[u8], top: &[Boundary], chain: &str) -> [Group; 2] {
         .iter()
         .enumerate()
         .filter(|(index, boundary)| boundary.rule || last.is_some_and(|last| *index == last + 1));
-    let group = |boundaries| Group {
+    let group = |boundaries, rank| Group {
         boundaries,
         style: Style::Command,
+        rank,
     };
     let near = near.map(|(_, boundary)| *boundary).collect();
-    [group(near), group(all)]
+    [group(near, Rank::Commands), group(all, Rank::Anywhere)]
 }
 
-/// Whether a line is a command that adds a rule to the chain.
-fn is_command(line: &[u8], chain: &str) -> bool {
+/// Whether a line is a command that adds a rule to the same chain.
+fn is_command(line: &[u8], rule: &OwnRule) -> bool {
     let line = String::from_utf8_lossy(line);
-    let mut words = line.split_whitespace();
-    words.any(|word| word == "rule") && words.any(|word| word == chain)
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (["add" | "insert", "rule", place @ ..] | ["rule", place @ ..]) = words.as_slice() else {
+        return false;
+    };
+    match place {
+        [word, table, chain, ..] if family(word) == Some(rule.family) => {
+            *table == rule.table && *chain == rule.chain
+        }
+        [table, chain, ..] => {
+            rule.family == TableFamily::Ip && *table == rule.table && *chain == rule.chain
+        }
+        _ => false,
+    }
 }
 
 /// A chain's block.

@@ -92,11 +92,10 @@ impl Search<'_> {
             let own = text.own_lines().into_iter();
             own.map(move |(line, ports)| (file, line, ports))
         });
-        let lines: Vec<(usize, usize)> = lines
-            .filter(|(_, _, ports)| *ports == rule.ports)
-            .map(|(file, line, _)| (file, line))
-            .collect();
-        for (file, line) in lines.into_iter().take(MOST_TRIES) {
+        // The ports only tell which line is the likeliest: those of a rule with conditions of its own count as none.
+        let mut lines: Vec<_> = lines.collect();
+        lines.sort_by_key(|(_, _, ports)| *ports != rule.ports);
+        for (file, line, _) in lines.into_iter().take(MOST_TRIES) {
             let mut texts = self.texts.clone();
             if let Some(text) = texts.get_mut(file) {
                 text.remove(line);
@@ -113,14 +112,17 @@ impl Search<'_> {
 
     /// Puts a line in, such that just its rule is new, and stands where it is wanted.
     fn put_in(&mut self, rule: &OwnRule) -> Result<bool> {
-        for (file, source) in self.sources.iter().enumerate() {
-            let Some(text) = self.texts.get(file) else {
-                continue;
-            };
-            for group in groups(source, text, rule) {
-                if self.seek(file, &group, rule)? {
-                    return Ok(true);
-                }
+        let files = self.sources.iter().zip(&self.texts).enumerate();
+        let mut places: Vec<(usize, Group)> = files
+            .flat_map(|(file, (source, text))| {
+                let groups = groups(source, text, rule).into_iter();
+                groups.map(move |group| (file, group))
+            })
+            .collect();
+        places.sort_by_key(|(_, group)| group.rank);
+        for (file, group) in places {
+            if self.seek(file, &group, rule)? {
+                return Ok(true);
             }
         }
         Ok(false)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::ports::PortRange;
-use crate::model::ruleset::{Ruleset, Statement, Table, TableFamily};
+use crate::model::ruleset::{ElementKey, Elements, Ruleset, Statement, Table, TableFamily};
 use crate::own;
 
 /// A ruleset without what differs from load to load (handles, names of anonymous sets), and apart from it what is ours.
@@ -40,7 +40,17 @@ impl Shape {
         });
         let own = own.collect();
         let mut foreign = own::without_own(ruleset).tables;
-        foreign.iter_mut().for_each(plain);
+        for (table, whole) in foreign.iter_mut().zip(&ruleset.tables) {
+            // An anonymous set comes and goes with its rule.
+            let rules = whole.chains.iter().flat_map(|chain| chain.rules());
+            let own = rules.filter(|rule| own::is_own(rule));
+            let statements = own.flat_map(|rule| &rule.statements);
+            let of_own: Vec<&String> = statements.filter_map(set_of).collect();
+            table
+                .sets
+                .retain(|set| !set.anonymous || !of_own.contains(&&set.name));
+            plain(table);
+        }
         Self { foreign, own }
     }
 
@@ -86,6 +96,10 @@ fn plain(table: &mut Table) {
         }
     }
     for set in &mut table.sets {
+        // A hash table lists its elements in an order of its own each time.
+        if let Elements::Read(elements) = &mut set.elements {
+            elements.sort_by(|first, second| bounds(&first.key).cmp(&bounds(&second.key)));
+        }
         if let Some(name) = names.get(&set.name) {
             set.name.clone_from(name);
         }
@@ -95,7 +109,24 @@ fn plain(table: &mut Table) {
         .sort_by(|first, second| first.name.cmp(&second.name));
 }
 
+fn bounds(key: &ElementKey) -> (&[u8], &[u8]) {
+    match key {
+        ElementKey::Single(value) => (value, value),
+        ElementKey::Range(first, last) => (first, last),
+        ElementKey::CatchAll => (&[], &[]),
+    }
+}
+
 /// The set that a statement refers to.
+fn set_of(statement: &Statement) -> Option<&String> {
+    match statement {
+        Statement::Lookup { set, .. } => Some(set),
+        Statement::VerdictMap { map, .. } => Some(map),
+        _ => None,
+    }
+}
+
+/// The same, to be renamed.
 fn set_name(statement: &mut Statement) -> Option<&mut String> {
     match statement {
         Statement::Lookup { set, .. } => Some(set),

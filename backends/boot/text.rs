@@ -35,6 +35,20 @@ pub(crate) struct Splice {
 pub(crate) struct Group {
     pub(crate) boundaries: Vec<Boundary>,
     pub(crate) style: Style,
+    pub(crate) rank: Rank,
+}
+
+/// How likely a person would look there, the likeliest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// The chain's own block or section.
+    Chain,
+    /// A file that may be the inside of the chain's block.
+    Inside,
+    /// Beside commands that add rules to the chain.
+    Commands,
+    /// Anywhere between commands.
+    Anywhere,
 }
 
 /// A place before a line.

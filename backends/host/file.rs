@@ -18,6 +18,8 @@ const MOST_LINKS: usize = 40;
 
 /// Write permission for the group or for everybody.
 const OTHERS_WRITE: u32 = 0o022;
+/// Any permission for the group or for everybody.
+const OTHERS_ENTER: u32 = 0o077;
 /// In such a folder only its owner can rename or remove an entry (`S_ISVTX`).
 const STICKY: u32 = 0o1000;
 
@@ -415,7 +417,7 @@ pub fn read_private(folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
 fn trust_private(folder: &Path) -> Result<()> {
     let metadata = fs_err::symlink_metadata(folder)?;
     trust_owner(folder, &metadata)?;
-    if metadata.is_dir() && metadata.mode() & 0o077 == 0 {
+    if metadata.is_dir() && metadata.mode() & OTHERS_ENTER == 0 {
         return Ok(());
     }
     let shown = folder.display();

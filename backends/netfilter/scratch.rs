@@ -141,24 +141,25 @@ fn stand_in(view: View<'_>) -> Result<()> {
     if view.named.is_empty() {
         return Ok(());
     }
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     let wanted = |link: &&Interface| !link.loopback && view.named.contains(&link.name);
     for interface in view.interfaces.iter().filter(wanted) {
         let (name, index) = (&interface.name, interface.index);
-        let peer = format!("peer{index}");
-        lines.push_str(&format!("link add name {name} index {index} type bridge\n"));
-        lines.push_str(&format!("link add name {name} type bridge\n"));
-        lines.push_str(&format!(
-            "link add name {name} type veth peer name {peer}\n"
-        ));
-        lines.push_str(&format!("link add name {name} type dummy\n"));
+        for kind in [
+            format!("index {index} type bridge"),
+            "type bridge".to_owned(),
+            format!("type veth peer name peer{index}"),
+            "type dummy".to_owned(),
+        ] {
+            lines.push(format!("link add name {name} {kind}\n"));
+        }
     }
     if lines.is_empty() {
         return Ok(());
     }
     // It fails by design; what matters is what is there then, and the loader says what it misses.
     let arguments = ["-force", "-batch", "-"];
-    match run("ip", &arguments, Some(input(lines.as_bytes())?)) {
+    match run("ip", &arguments, Some(input(lines.concat().as_bytes())?)) {
         Err(error) if error.kind() == ErrorKind::Unsupported => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }

@@ -12,75 +12,10 @@ use std::time::{Duration, Instant};
 use pasvsync::passive::Reading;
 
 use super::support::Image;
+use crate::support::daemons::unpacked;
 
-const PACKAGES: &[&str] = &[
-    "proftpd-core",
-    "proftpd-mod-crypto",
-    "vsftpd",
-    "pure-ftpd",
-    "pure-ftpd-common",
-    "libhiredis0.14",
-    "libmemcached11",
-    "libmemcachedutil2",
-    "libhashkit2",
-    "libpcre2-posix3",
-    "libpcre2-8-0",
-    "libidn2-0",
-    "libunistring2",
-    "libwrap0",
-    "libsodium23",
-    "libncursesw6",
-    "libcap2",
-    "libpam0g",
-    "libacl1",
-    "libattr1",
-    "libnsl2",
-    "libtirpc3",
-    "libsasl2-2",
-];
 /// How often each of PASV and EPSV is asked.
 const QUESTIONS: usize = 60;
-
-/// Where the packages are unpacked, or why they are not.
-fn unpacked() -> Result<PathBuf, String> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err("only root can start an FTP daemon".to_owned());
-    }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/daemons");
-    let root = folder.join("root");
-    if ["proftpd", "vsftpd", "pure-ftpd"]
-        .iter()
-        .all(|name| root.join("usr/sbin").join(name).exists())
-    {
-        return Ok(root);
-    }
-    let archives = folder.join("debs");
-    std::fs::create_dir_all(&archives).map_err(|error| error.to_string())?;
-    let download = Command::new("apt-get")
-        .arg("download")
-        .args(PACKAGES)
-        .current_dir(&archives)
-        .output();
-    let download = download.map_err(|error| format!("apt-get: {error}"))?;
-    if !download.status.success() {
-        return Err(format!(
-            "apt-get download: {}",
-            String::from_utf8_lossy(&download.stderr)
-        ));
-    }
-    for entry in std::fs::read_dir(&archives).map_err(|error| error.to_string())? {
-        let path = entry.map_err(|error| error.to_string())?.path();
-        let status = Command::new("dpkg-deb")
-            .arg("-x")
-            .arg(&path)
-            .arg(&root)
-            .status();
-        if !status.is_ok_and(|status| status.success()) {
-            return Err(format!("dpkg-deb -x {}", path.display()));
-        }
-    }
-    Ok(root)
-}
 
 /// A daemon that runs in namespaces of its own; ended, by its id, with the value.
 struct Running {
@@ -429,7 +364,12 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// The packages, or a reason to skip; a failure in CI.
 fn packages() -> Option<PathBuf> {
-    match unpacked() {
+    let unpacked = if nix::unistd::geteuid().is_root() {
+        unpacked()
+    } else {
+        Err("only root can start an FTP daemon".to_owned())
+    };
+    match unpacked {
         Ok(root) => Some(root),
         Err(reason) => {
             assert!(std::env::var("CI").is_err(), "{reason}");

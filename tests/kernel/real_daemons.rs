@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::command::{Output, Running, quiet, run};
+use crate::support::daemons::unpacked;
 use crate::support::world::{SERVER, World};
 use crate::support::{ready, skip};
 
@@ -30,8 +31,6 @@ const WAYS: [(usize, &[&str]); 3] = [
 struct Daemon {
     /// The name that pasvsync knows it by.
     name: &'static str,
-    /// The Debian package.
-    package: &'static str,
     /// The program in the package.
     program: &'static str,
     /// The arguments before the configuration file.
@@ -46,7 +45,6 @@ struct Daemon {
 fn pure_ftpd() {
     transfers(&Daemon {
         name: "pure-ftpd",
-        package: "pure-ftpd",
         program: "usr/sbin/pure-ftpd",
         arguments: &[],
         configuration: "Daemonize no\nNoAnonymous yes\nDontResolve yes\nMinUID 100\n\
@@ -59,7 +57,6 @@ fn pure_ftpd() {
 fn proftpd() {
     transfers(&Daemon {
         name: "proftpd",
-        package: "proftpd-core",
         program: "usr/sbin/proftpd",
         arguments: &["-n", "-q", "-c"],
         configuration: "ServerName test\nServerType standalone\nUseIPv6 on\nPort 21\n\
@@ -77,7 +74,6 @@ fn proftpd() {
 fn vsftpd() {
     transfers(&Daemon {
         name: "vsftpd",
-        package: "vsftpd",
         program: "usr/sbin/vsftpd",
         arguments: &[],
         // The anonymous user needs a home that exists; `daemon` has one on every distribution.
@@ -94,7 +90,7 @@ fn transfers(daemon: &Daemon) {
     if !ready(&["nft", "ip", "curl", "apt-get", "dpkg-deb"]) || !may_change_users() {
         return;
     }
-    let packages = match unpack(daemon.package) {
+    let packages = match unpacked() {
         Ok(folder) => folder,
         Err(reason) => return skip(&reason),
     };
@@ -140,50 +136,6 @@ fn may_change_users() -> bool {
         skip("real daemons need a root that can become another user");
     }
     whole
-}
-
-/// The packages' files: downloaded once, with the libraries that this host lacks.
-fn unpack(package: &str) -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("daemons")
-        .join(package);
-    if folder.join("complete").exists() {
-        return Ok(folder);
-    }
-    let simulated = run(
-        quiet("apt-get").args(["-s", "--no-install-recommends", "install", package]),
-        "",
-    );
-    let mut packages: Vec<&str> = simulated
-        .stdout
-        .lines()
-        .filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next())
-        .collect();
-    // An installed package is unpacked all the same: what runs is then known.
-    if !packages.contains(&package) {
-        packages.push(package);
-    }
-    let archives = folder.join("archives");
-    fs_err::create_dir_all(&archives).expect("a folder for the packages");
-    let download = run(
-        quiet("apt-get")
-            .arg("download")
-            .args(&packages)
-            .current_dir(&archives),
-        "",
-    );
-    if !download.status.success() {
-        return Err(format!(
-            "{package} cannot be downloaded: {}",
-            download.stderr
-        ));
-    }
-    for archive in fs_err::read_dir(&archives).expect("the packages") {
-        let path = archive.expect("a package").path();
-        run(quiet("dpkg-deb").arg("-x").arg(path).arg(&folder), "").expect_success("dpkg-deb");
-    }
-    fs_err::write(folder.join("complete"), "").expect("mark the folder");
-    Ok(folder)
 }
 
 /// A program of the packages, with the packages' libraries.

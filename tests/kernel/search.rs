@@ -3,7 +3,9 @@
 //! `PASVSYNC_ORACLE` is the number of cases, `PASVSYNC_ORACLE_SEED` the first seed.
 
 use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::judge::{Tally, add, words};
 use crate::support::say;
@@ -11,8 +13,9 @@ use crate::support::world::World;
 
 /// Worlds that work side by side: most of a case is waiting for silence.
 const WORKERS: u64 = 4;
-/// Shrinking stops after this many tries: a failure should be seen, not waited for.
+/// Shrinking stops after this many tries, or this long: a failure should be seen, not waited for.
 const MOST_TRIES: usize = 150;
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// A random ruleset.
 pub(crate) trait Ruleset: Clone + Display {
@@ -111,17 +114,22 @@ impl<R: Ruleset> Search<R> {
     /// Loads the case in place of the one before and judges it; `None` when the loader refuses it.
     fn attempt(&self, world: &World, case: &R) -> Option<Result<Tally, String>> {
         case.load(world).ok()?;
-        Some((self.judge)(world, case))
+        // A program that hangs or a report that cannot be read is a failure of this ruleset, not of the search.
+        let judged = catch_unwind(AssertUnwindSafe(|| (self.judge)(world, case)));
+        Some(judged.unwrap_or_else(|panic| {
+            let message = panic.downcast_ref::<String>().cloned();
+            Err(message.unwrap_or_else(|| "the test panics, see above".to_owned()))
+        }))
     }
 
     /// Leaves out tables, chains, sets and rules as long as the case still fails.
     fn shrink(&self, world: &World, mut case: R, mut message: String) -> (R, String) {
-        let mut tries = 0;
+        let (begin, mut tries) = (Instant::now(), 0);
         loop {
             let mut smaller = None;
             for candidate in case.reductions() {
                 tries += 1;
-                if tries > MOST_TRIES {
+                if tries > MOST_TRIES || begin.elapsed() > LONGEST {
                     return (case, message);
                 }
                 if let Some(Err(found)) = self.attempt(world, &candidate) {

@@ -39,7 +39,10 @@ impl Drop for Running {
     }
 }
 
-/// Runs a command to its end, with `input` on its standard input; panics after half a minute.
+/// No command of the tests takes nearly as long, even on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Runs a command to its end, with `input` on its standard input; panics when it does not end.
 #[track_caller]
 pub(crate) fn run(command: &mut Command, input: &str) -> Output {
     // Files instead of pipes: a large output can then never block the command.
@@ -54,8 +57,8 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Output {
         .stderr(stderr.try_clone().expect("share the file"))
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let status = finish(Running(child), Duration::from_secs(30))
-        .unwrap_or_else(|| panic!("{command:?} does not end"));
+    let status =
+        finish(Running(child), LIMIT).unwrap_or_else(|| panic!("{command:?} does not end"));
     Output {
         status,
         stdout: text(&mut stdout),

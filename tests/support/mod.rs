@@ -2,6 +2,7 @@
 
 pub(crate) mod command;
 pub(crate) mod connections;
+pub(crate) mod daemons;
 pub(crate) mod generation;
 pub(crate) mod namespace;
 pub(crate) mod program;

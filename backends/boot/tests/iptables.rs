@@ -119,3 +119,59 @@ fn a_file_that_debian_would_not_load_leaves_the_host_open_and_is_said_so() {
         assert!(error.hint().unwrap().contains("boots open"), "{error:?}");
     });
 }
+
+/// The second file cannot be replaced: then the first is as before, too.
+#[test]
+fn all_files_are_written_or_none() {
+    in_namespace(|| {
+        if !installed("iptables-restore") || !installed("ip6tables-restore") {
+            return;
+        }
+        let system = System::new();
+        system
+            .enable("iptables")
+            .enable("ip6tables")
+            .file("etc/sysconfig/iptables", DROP)
+            .file("etc/sysconfig/ip6tables", DROP);
+        let mut layer = system.layer();
+        let ruleset = layer.ruleset().unwrap();
+        let plan = layer.plan(&ruleset, &desired("50000")).unwrap();
+        assert_eq!(plan.edits.len(), 2);
+        let second = system.path("second name");
+        // The files are written in the order of their names.
+        fs_err::hard_link(system.path("etc/sysconfig/iptables"), &second).unwrap();
+        let error = layer.apply(&ruleset, &plan.edits).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotOurs);
+        assert_eq!(system.text("etc/sysconfig/iptables"), DROP);
+        assert_eq!(system.text("etc/sysconfig/ip6tables"), DROP);
+        fs_err::remove_file(second).unwrap();
+        layer.apply(&ruleset, &plan.edits).unwrap();
+        assert!(system.text("etc/sysconfig/ip6tables").contains("pasvsync"));
+    });
+}
+
+/// One firewall in two loaders: the line goes where the ports are closed.
+#[test]
+fn two_loaders_at_once() {
+    const OPEN: &str = "table inet f {\n\tchain c {\n\t\ttype filter hook input priority 10; policy accept;\n\t}\n}\n";
+    in_namespace(|| {
+        if !installed("iptables-restore") {
+            return;
+        }
+        let system = System::new();
+        system
+            .enable("nftables")
+            .enable("iptables")
+            .file("etc/nftables.conf", OPEN)
+            .file("etc/sysconfig/iptables", RED_HAT);
+        let edits = system.sync("50000");
+        assert_eq!(edits.len(), 1);
+        assert!(
+            edits[0].starts_with("/etc/sysconfig/iptables:10: + "),
+            "{edits:?}"
+        );
+        system.remove();
+        assert_eq!(system.text("etc/sysconfig/iptables"), RED_HAT);
+        assert_eq!(system.text("etc/nftables.conf"), OPEN);
+    });
+}

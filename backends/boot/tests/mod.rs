@@ -1,9 +1,11 @@
 //! The next boot, loaded by real loaders into scratch namespaces; every system under test is a temporary folder.
 
+mod corpus;
 mod find;
 mod iptables;
 mod memory;
 mod nftables;
+mod real_root;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -130,4 +132,9 @@ fn installed(program: &str) -> bool {
         crate::netfilter::tests::skip(&format!("{program} is not installed"));
     }
     there
+}
+
+/// Changes the interfaces of the test's namespace.
+fn ip(command: &str) {
+    run(Command::new("ip").args(command.split(' ')), "").unwrap();
 }

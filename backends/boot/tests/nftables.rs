@@ -215,12 +215,8 @@ fn a_drop_policy_puts_the_line_at_the_end_of_the_chain() {
 }
 ";
     in_namespace(|| {
-        run(
-            Command::new("ip").args(["link", "add", "eth0", "type", "bridge"]),
-            "",
-        )
-        .unwrap();
-        run(Command::new("ip").args(["link", "set", "eth0", "up"]), "").unwrap();
+        ip("link add eth0 type bridge");
+        ip("link set eth0 up");
         let system = System::new();
         system.enable("nftables").file("etc/nftables.conf", TEXT);
         let mut layer = system.layer();
@@ -377,4 +373,79 @@ fn long_chains_take_few_tries() {
         assert!(loads.get() <= 3, "{} loads", loads.get());
         assert_eq!(search.texts[0].splices()[0].line, 204);
     });
+}
+
+/// A line of ours in the wrong place moves; one too many goes; one that an admin narrowed is replaced.
+#[test]
+fn lines_of_ours_that_do_not_do_their_work() {
+    in_namespace(|| {
+        let system = workstation();
+        let line = "        tcp dport 50000-50100 accept comment \"pasvsync\"\n";
+        let reject = "        counter reject with icmpx type admin-prohibited\n";
+        let right = WORKSTATION.replace(reject, &format!("{line}{reject}"));
+        for wrong in [
+            WORKSTATION.replace(reject, &format!("{reject}{line}")),
+            WORKSTATION.replace(reject, &format!("{line}{line}{reject}")),
+            right.replace(
+                "        tcp dport 50",
+                "        ip saddr 192.0.2.0/24 tcp dport 50",
+            ),
+            right.replace("50000-50100 accept", "{ 50000-50100, 60000 } accept"),
+        ] {
+            system.file("etc/nftables.conf", &wrong);
+            system.sync("50000-50100");
+            assert_eq!(system.text("etc/nftables.conf"), right, "{wrong}");
+        }
+        // A comment and a word of another's are not ours.
+        let others = WORKSTATION.replace(
+            "# A workstation.",
+            "# tcp dport 50000-50100 accept comment \"pasvsync\"",
+        );
+        system.file("etc/nftables.conf", &others);
+        system.sync("50000-50100");
+        system.remove();
+        assert_eq!(system.text("etc/nftables.conf"), others);
+    });
+}
+
+/// Rules of ours that a define or a line with other rules brings are not taken apart.
+#[test]
+fn a_rule_of_ours_without_a_line_of_its_own_is_refused() {
+    in_namespace(|| {
+        let system = System::new();
+        let text = "table inet f {
+\tchain c {
+\t\ttype filter hook input priority 0; policy drop;
+\t\ttcp dport 22 accept; tcp dport 50000 accept comment \"pasvsync\"
+\t}
+}
+";
+        system.enable("nftables").file("etc/nftables.conf", text);
+        let plan = system.plan("");
+        assert!(plan.edits.is_empty());
+        assert_eq!(plan.refusals[0].code, "boot-file-not-editable");
+        assert!(
+            plan.refusals[0].message.contains("inet f c"),
+            "{:?}",
+            plan.refusals
+        );
+    });
+}
+
+/// Where a loader is not installed, its service fails at boot; what it would load is unknown, not open.
+#[test]
+fn what_cannot_be_judged_is_unknown() {
+    let system = System::new();
+    system
+        .enable("nftables")
+        .file("etc/nftables.conf", "")
+        .file(
+            "usr/lib/systemd/system/nftables.service",
+            "[Service]\nExecStart=/usr/local/sbin/firewall\n",
+        );
+    let (reach, refusal) = unjudged(&system.error(), &desired("50000")).unwrap();
+    assert_eq!(reach[0].reach(50000), Some(Reach::Unknown));
+    assert_eq!(refusal.code, "boot-file-not-editable");
+    let other = Error::new(ErrorKind::Permission, "no");
+    assert_eq!(unjudged(&other, &desired("50000")), None);
 }

@@ -199,7 +199,7 @@ fn a_full_or_read_only_file_system_leaves_the_old_file() {
         mount("tmpfs", &folder, "tmpfs", MountFlags::empty(), &*limits).unwrap();
         fs_err::write(folder.join("f"), "old").unwrap();
         let snapshot = Snapshot::read(&folder, Path::new("f")).unwrap();
-        let full = snapshot.replace(&[b'x'; 100_000]).unwrap_err();
+        let full = snapshot.replace(&vec![b'x'; 100_000]).unwrap_err();
         let count = fs_err::read_dir(&folder).unwrap().count();
         mount_remount(&folder, MountFlags::RDONLY, "").unwrap();
         let read_only = snapshot.replace(b"new").unwrap_err();

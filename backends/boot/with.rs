@@ -1,0 +1,165 @@
+//! The next boot as a layer of a backend.
+
+use std::fmt;
+
+use super::load::BOOT_UNIT;
+use super::{BootLayer, Edit};
+use crate::backend::{Backend, Desired, Layer, Plan, Refusal, Scope};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::reach::{Reach, ReachEntry, ReachMap};
+use crate::model::ruleset::Ruleset;
+
+/// The boot files alone, as with `--root`, where nothing is running.
+impl Backend for BootLayer {
+    type Edit = Edit;
+
+    fn name(&self) -> &'static str {
+        self.boot.kind()
+    }
+
+    fn layers(&self) -> Vec<Layer> {
+        let permanent = self.in_charge().then_some(Layer::Permanent);
+        permanent.into_iter().collect()
+    }
+
+    fn ruleset(&mut self, _layer: Layer, _scope: Scope) -> Result<Ruleset> {
+        self.ruleset()
+    }
+
+    fn settled(&self, _layer: Layer, ruleset: &Ruleset, desired: &Desired) -> bool {
+        self.settled(ruleset, desired)
+    }
+
+    fn plan(&self, _layer: Layer, ruleset: &Ruleset, desired: &Desired) -> Result<Plan<Edit>> {
+        self.plan(ruleset, desired)
+    }
+
+    fn apply(&mut self, _layer: Layer, ruleset: &Ruleset, edits: &[Edit]) -> Result<Vec<Edit>> {
+        self.apply(ruleset, edits)
+    }
+}
+
+/// A backend of the running firewall, and the boot files beside it.
+#[derive(Debug)]
+pub struct WithBoot<B> {
+    /// What filters now.
+    pub running: B,
+    /// What the next boot loads.
+    pub boot: BootLayer,
+}
+
+/// An edit of either layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LayerEdit<E> {
+    /// Of the running firewall.
+    Running(E),
+    /// Of a boot file.
+    Boot(Edit),
+}
+
+impl<E: fmt::Display> fmt::Display for LayerEdit<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running(edit) => edit.fmt(formatter),
+            Self::Boot(edit) => edit.fmt(formatter),
+        }
+    }
+}
+
+impl<B: Backend> Backend for WithBoot<B> {
+    type Edit = LayerEdit<B::Edit>;
+
+    fn name(&self) -> &'static str {
+        self.running.name()
+    }
+
+    fn layers(&self) -> Vec<Layer> {
+        let mut layers = self.running.layers();
+        layers.extend(self.boot.layers());
+        layers
+    }
+
+    fn ruleset(&mut self, layer: Layer, scope: Scope) -> Result<Ruleset> {
+        match layer {
+            Layer::Runtime => self.running.ruleset(layer, scope),
+            Layer::Permanent => self.boot.ruleset(),
+        }
+    }
+
+    fn settled(&self, layer: Layer, ruleset: &Ruleset, desired: &Desired) -> bool {
+        match layer {
+            Layer::Runtime => self.running.settled(layer, ruleset, desired),
+            Layer::Permanent => self.boot.settled(ruleset, desired),
+        }
+    }
+
+    fn plan(&self, layer: Layer, ruleset: &Ruleset, desired: &Desired) -> Result<Plan<Self::Edit>> {
+        fn wrap<E, F>(plan: Plan<E>, edit: impl Fn(E) -> F) -> Plan<F> {
+            Plan {
+                edits: plan.edits.into_iter().map(edit).collect(),
+                refusals: plan.refusals,
+            }
+        }
+        Ok(match layer {
+            Layer::Runtime => wrap(
+                self.running.plan(layer, ruleset, desired)?,
+                LayerEdit::Running,
+            ),
+            Layer::Permanent => wrap(self.boot.plan(ruleset, desired)?, LayerEdit::Boot),
+        })
+    }
+
+    fn apply(
+        &mut self,
+        layer: Layer,
+        ruleset: &Ruleset,
+        edits: &[Self::Edit],
+    ) -> Result<Vec<Self::Edit>> {
+        Ok(match layer {
+            Layer::Runtime => {
+                let edits = edits.iter().filter_map(|edit| match edit {
+                    LayerEdit::Running(edit) => Some(edit.clone()),
+                    LayerEdit::Boot(_) => None,
+                });
+                let edits: Vec<B::Edit> = edits.collect();
+                let undo = self.running.apply(layer, ruleset, &edits)?;
+                undo.into_iter().map(LayerEdit::Running).collect()
+            }
+            Layer::Permanent => {
+                let edits = edits.iter().filter_map(|edit| match edit {
+                    LayerEdit::Boot(edit) => Some(edit.clone()),
+                    LayerEdit::Running(_) => None,
+                });
+                let edits: Vec<Edit> = edits.collect();
+                let undo = self.boot.apply(ruleset, &edits)?;
+                undo.into_iter().map(LayerEdit::Boot).collect()
+            }
+        })
+    }
+}
+
+/// What to report of a boot configuration that cannot be judged: every port is unknown, for the reason in the error.
+/// `None` for errors that are about this run and not about the configuration.
+pub fn unjudged(error: &Error, desired: &Desired) -> Option<(Vec<ReachMap>, Refusal)> {
+    let code = match error.kind() {
+        ErrorKind::Refused => "boot-file-rejected",
+        ErrorKind::Unsupported => "boot-file-not-editable",
+        _ => return None,
+    };
+    let maps = desired.families.iter().map(|family| ReachMap {
+        family: *family,
+        entries: vec![ReachEntry {
+            ports: desired.ports.clone(),
+            reach: Reach::Unknown,
+            because: error.to_string(),
+        }],
+        exceptions: Vec::new(),
+    });
+    let refusal = Refusal {
+        code,
+        message: error.to_string(),
+        hint: Some(error.hint().unwrap_or(BOOT_UNIT).to_owned()),
+        ports: desired.ports.clone(),
+    };
+    Some((maps.collect(), refusal))
+}

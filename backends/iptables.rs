@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::model::ports::PortRange;
 use crate::model::reach::Family;
-use crate::model::ruleset::{Filter, Rule, Ruleset, Statement, Table, TableFamily};
+use crate::model::ruleset::{Chain, Filter, Rule, Ruleset, Statement, Table, TableFamily};
 use crate::own::{self, Own};
 use crate::proof::place::{Insertion, MARK};
 
@@ -121,19 +121,18 @@ pub fn is_iptables(table: &Table) -> bool {
     matches!(table.family, TableFamily::Ip | TableFamily::Ip6)
         && TABLES.contains(&table.name.as_str())
         && bases.all(|chain| BASE_CHAINS.contains(&chain.name.as_str()))
-        && table
-            .chains
-            .iter()
-            .flat_map(|chain| chain.rules())
-            .all(counts)
+        && table.chains.iter().flat_map(Chain::rules).all(counts)
 }
+
+/// Packet filter, family, table, chain.
+type ChainKey = (Filter, TableFamily, String, String);
 
 /// The numbers of rules while edits are made one after the other.
 #[derive(Debug)]
 pub(crate) struct Numbers<'r> {
     ruleset: &'r Ruleset,
     /// For each chain that is edited, the handles of its rules in order; 0 for a new one.
-    chains: Vec<((Filter, TableFamily, String, String), Vec<u64>)>,
+    chains: Vec<(ChainKey, Vec<u64>)>,
 }
 
 impl<'r> Numbers<'r> {
@@ -153,24 +152,17 @@ impl<'r> Numbers<'r> {
         chain: &str,
     ) -> &mut Vec<u64> {
         let key = (filter, family, table.to_owned(), chain.to_owned());
-        let index = match self.chains.iter().position(|(known, _)| *known == key) {
-            Some(index) => index,
-            None => {
-                let table = self.ruleset.table(filter, family, table);
-                let rules = table
-                    .and_then(|table| table.chain(chain))
-                    .map(|chain| chain.rules());
-                let mut handles: Vec<u64> = rules
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|rule| rule.handle)
-                    .collect();
-                // A rule whose match is an "or" has become two with one handle.
-                handles.dedup();
-                self.chains.push((key, handles));
-                self.chains.len() - 1
-            }
-        };
+        let known = self.chains.iter().position(|(known, _)| *known == key);
+        let index = known.unwrap_or_else(|| {
+            let table = self.ruleset.table(filter, family, table);
+            let rules = table.and_then(|table| table.chain(chain)).map(Chain::rules);
+            let rules = rules.unwrap_or_default().iter();
+            let mut handles: Vec<u64> = rules.map(|rule| rule.handle).collect();
+            // A rule whose match is an "or" has become two with one handle.
+            handles.dedup();
+            self.chains.push((key, handles));
+            self.chains.len() - 1
+        });
         &mut self.chains[index].1
     }
 

@@ -218,7 +218,7 @@ impl Backend for Kernel {
         for edit in edits {
             match edit {
                 Edit::Nftables(change) | Edit::Iptables { change, .. } => {
-                    changes.push(change.clone())
+                    changes.push(change.clone());
                 }
                 Edit::Legacy(order) => orders.push(order.clone()),
             }

@@ -5,6 +5,7 @@ use crate::model::ports::{PortRange, PortSet};
 use crate::model::ruleset::{
     Field, Filter, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Verdict,
 };
+use crate::proof::bans;
 use crate::proof::place::{self, Insertion, MARK};
 
 /// A rule that carries our mark.
@@ -204,8 +205,7 @@ pub(crate) fn rules(ruleset: &Ruleset) -> Vec<Own> {
                     before: behind().next().map(|rule| rule.handle),
                     ports,
                     local_only: rule.statements.iter().any(is_local_only),
-                    ban_behind: behind()
-                        .any(|rule| place::is_ban(ruleset, table_index, rule, &set)),
+                    ban_behind: behind().any(|rule| bans::is_ban(ruleset, table_index, rule, &set)),
                 });
             }
         }

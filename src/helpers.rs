@@ -77,7 +77,7 @@ fn last_assignment<'t>(text: &'t str, name: &str) -> Option<(u32, &'t str)> {
     assignments.last()
 }
 
-/// Whether this is a container of OpenVZ or Virtuozzo, whose kernel modules are its node's.
+/// Whether this is a container of `OpenVZ` or Virtuozzo, whose kernel modules are its node's.
 fn in_container() -> bool {
     Path::new("/proc/vz").exists() && !Path::new("/proc/bc").exists()
 }

@@ -42,7 +42,10 @@ impl Shape {
         let mut foreign = own::without_own(ruleset).tables;
         for (table, whole) in foreign.iter_mut().zip(&ruleset.tables) {
             // An anonymous set comes and goes with its rule.
-            let rules = whole.chains.iter().flat_map(|chain| chain.rules());
+            let rules = whole
+                .chains
+                .iter()
+                .flat_map(crate::model::ruleset::Chain::rules);
             let own = rules.filter(|rule| own::is_own(rule));
             let statements = own.flat_map(|rule| &rule.statements);
             let of_own: Vec<&String> = statements.filter_map(set_of).collect();

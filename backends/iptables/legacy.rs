@@ -118,16 +118,16 @@ impl Saved {
             }
             Action::Delete { number } => {
                 let rule = rules.get(number.checked_sub(1)?)?.clone();
-                // By its text: a number might mean a rule of somebody else by the time that iptables has the lock. The
-                // crate splits at blanks and knows no escapes, so a text with quotes has to go by its number.
-                if rule.contains(['"', '\'', '\\']) {
-                    rules.remove(number - 1);
-                    return Some(Order::Delete(number.to_string()));
-                }
-                // iptables deletes the first of equal rules.
-                let first = rules.iter().position(|known| *known == rule)?;
-                rules.remove(first);
-                Some(Order::Delete(rule))
+                rules.remove(number - 1);
+                // By its text: a number might mean a rule of somebody else by the time that iptables has the lock. But
+                // of equal rules iptables would delete the first; and the crate splits at blanks and knows no escapes.
+                let plain = !rule.contains(['"', '\'', '\\']) && !rules.contains(&rule);
+                let words = if plain {
+                    rule.clone()
+                } else {
+                    number.to_string()
+                };
+                Some(Order::Delete { words, rule })
             }
         }
     }
@@ -138,8 +138,8 @@ impl Saved {
 enum Order {
     /// At a number, a rule.
     Insert(usize, String),
-    /// A rule, or its number.
-    Delete(String),
+    /// A rule, by its text or its number.
+    Delete { words: String, rule: String },
 }
 
 /// One family of the older packet filter.
@@ -268,7 +268,7 @@ impl Legacy {
         if outcome.is_ok() && after == expected {
             return Ok(());
         }
-        self.take_back(&now, &made)?;
+        self.take_back(&made)?;
         // Where another program came in between, the whole is tried again on what is there now.
         let alone = after == first_of(&now, &orders, made.len());
         match outcome {
@@ -282,19 +282,17 @@ impl Legacy {
     }
 
     /// Undoes edits when one of them failed, or somebody else's came in between.
-    fn take_back(&self, before: &Saved, made: &[(&Edit, &Order)]) -> Result<()> {
+    fn take_back(&self, made: &[(&Edit, &Order)]) -> Result<()> {
         for (edit, order) in made.iter().rev() {
-            let back = match order {
-                Order::Insert(_, rule) => Order::Delete(rule.clone()),
-                Order::Delete(rule) => {
-                    let Action::Delete { number } = edit.action else {
-                        continue;
-                    };
-                    let mut before = before.clone();
-                    let rules = before.rules(&edit.table, &edit.chain);
-                    let text = rules.and_then(|rules| rules.get(number.saturating_sub(1)).cloned());
-                    Order::Insert(number, text.unwrap_or_else(|| rule.clone()))
+            let back = match (order, &edit.action) {
+                (Order::Insert(_, rule), _) => Order::Delete {
+                    words: rule.clone(),
+                    rule: rule.clone(),
+                },
+                (Order::Delete { rule, .. }, Action::Delete { number }) => {
+                    Order::Insert(*number, rule.clone())
                 }
+                (Order::Delete { .. }, Action::Insert { .. }) => continue,
             };
             self.order(edit, &back).map_err(|error| {
                 Error::new(
@@ -322,7 +320,7 @@ impl Legacy {
                 let number = i32::try_from(*number).unwrap_or(i32::MAX);
                 tool.insert(table, chain, &format!("{rule} -w {WAIT}"), number)
             }
-            Order::Delete(rule) => tool.delete(table, chain, &format!("{rule} -w {WAIT}")),
+            Order::Delete { words, .. } => tool.delete(table, chain, &format!("{words} -w {WAIT}")),
         };
         outcome.map_err(|error| failure(edit, error.as_ref()))
     }

@@ -4,6 +4,7 @@
 //! to a local address: its opening packet, the reply, and the client's next packet. Nothing else in the program decides
 //! what is open.
 
+pub(crate) mod bans;
 mod describe;
 mod packet;
 pub mod place;

@@ -9,10 +9,11 @@ use crate::model::ruleset::{
     TableFamily, Test, Value, Verdict,
 };
 
+use super::bans::{ban_behind, is_ban, targets, ways_into};
 use super::describe;
 use super::packet::Phase;
 use super::trace::{Block, Call, Intent, Spot};
-use super::verdict::{self, Judgement, rule_effect};
+use super::verdict::{self, Judgement};
 
 /// More base chains than this one after the other do not close the same port on any host.
 const MOST_INSERTIONS: usize = 64;
@@ -71,7 +72,7 @@ pub fn place(ruleset: &Ruleset, desired: &Desired) -> Placement {
         match attempt(ruleset, desired, &excluded) {
             Ok(insertions) => {
                 return Placement {
-                    insertions,
+                    insertions: needed(ruleset, desired, &excluded, insertions),
                     refusals,
                 };
             }
@@ -124,6 +125,61 @@ fn attempt(
     Ok(insertions)
 }
 
+/// Leaves out the accepts that later ones, further out, have made superfluous.
+fn needed(
+    ruleset: &Ruleset,
+    desired: &Desired,
+    excluded: &[(Family, PortSet)],
+    mut insertions: Vec<Insertion>,
+) -> Vec<Insertion> {
+    let mut candidate = 0;
+    while candidate < insertions.len() {
+        let others = insertions
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != candidate);
+        let others: Vec<Insertion> = others.map(|(_, insertion)| insertion.clone()).collect();
+        let alone = insertions.get(candidate).is_none_or(|it| {
+            let beside = |other: &&Insertion| {
+                other.filter == it.filter && other.family == it.family && other.table == it.table
+            };
+            others.iter().filter(beside).count() == 0
+        });
+        if !alone {
+            let mut working = ruleset.clone();
+            let others = again(&mut working, others);
+            let open = excluded.iter().all(|(family, excluded)| {
+                let wanted = desired.ports.difference(excluded);
+                let map = verdict::trace(&working, *family, &wanted);
+                map.with(Reach::Open).covers(&wanted)
+            });
+            if open {
+                insertions = others;
+                continue;
+            }
+        }
+        candidate += 1;
+    }
+    insertions
+}
+
+/// Makes insertions in memory at the rules that they belong before, and says where that is now.
+fn again(ruleset: &mut Ruleset, insertions: Vec<Insertion>) -> Vec<Insertion> {
+    let mut made = Vec::with_capacity(insertions.len());
+    for mut insertion in insertions {
+        let table = ruleset.tables.iter().find(|table| insertion.is_in(table));
+        let rules = table
+            .and_then(|table| table.chain(&insertion.chain))
+            .map(Chain::rules);
+        let rules = rules.unwrap_or_default();
+        let before = |handle| rules.iter().position(|rule| rule.handle == handle);
+        insertion.index = insertion.before.and_then(before).unwrap_or(rules.len());
+        apply(ruleset, &insertion);
+        made.push(insertion);
+    }
+    made
+}
+
 /// The accepts before the first block of ports that are not open yet.
 fn next(
     ruleset: &Ruleset,
@@ -162,8 +218,18 @@ fn next(
 fn insertion(ruleset: &Ruleset, spot: &Spot, beyond: bool, ports: PortRange) -> Option<Insertion> {
     let table = ruleset.tables.get(spot.table)?;
     let chain = table.chains.get(spot.chain)?;
-    let index = spot.rule.unwrap_or(chain.rules().len());
-    let following = chain.rules().iter().skip(index);
+    let rules = chain.rules();
+    let mut index = spot.rule.unwrap_or(rules.len());
+    // A rule whose match is an "or" is two here, with one handle: nothing stands between them.
+    while let (Some(last), Some(rule)) = (index.checked_sub(1), rules.get(index))
+        && rule.handle != 0
+        && rules
+            .get(last)
+            .is_some_and(|before| before.handle == rule.handle)
+    {
+        index = last;
+    }
+    let following = rules.iter().skip(index);
     Some(Insertion {
         filter: table.filter,
         family: table.family,
@@ -299,38 +365,6 @@ fn outward(ruleset: &Ruleset, table: &Table, block: &Block) -> (Spot, Intent, bo
     (spot, intent, false)
 }
 
-/// The hooks that lead into a chain, and whether a ban does.
-fn ways_into(
-    ruleset: &Ruleset,
-    table_index: usize,
-    chain: &str,
-    ports: &PortSet,
-) -> (Vec<Hook>, bool) {
-    let Some(table) = ruleset.tables.get(table_index) else {
-        return (Vec::new(), false);
-    };
-    let (mut hooks, mut banned) = (Vec::new(), false);
-    let mut seen = vec![chain];
-    let mut next = 0;
-    while let Some(name) = seen.get(next).copied() {
-        next += 1;
-        let base = table.chain(name).and_then(|chain| chain.base.as_ref());
-        hooks.extend(base.map(|base| base.hook));
-        for caller in &table.chains {
-            for rule in caller.rules() {
-                if !targets(table, rule).any(|target| target == name) {
-                    continue;
-                }
-                banned |= turns_away(ruleset, table_index, rule, ports);
-                if !seen.contains(&caller.name.as_str()) {
-                    seen.push(&caller.name);
-                }
-            }
-        }
-    }
-    (hooks, banned)
-}
-
 /// The rules that log what is about to be dropped belong to the drop.
 fn before_logging(table: &Table, spot: &mut Spot) {
     let Some(chain) = table.chains.get(spot.chain) else {
@@ -378,32 +412,6 @@ fn shared(table: &Table, chain: &Chain, call: Call) -> bool {
     })
 }
 
-/// The chains that a rule can send a packet to.
-fn targets<'a>(table: &'a Table, rule: &'a Rule) -> impl Iterator<Item = &'a str> {
-    use crate::model::ruleset::Elements;
-    let of_verdict = |verdict: &'a Verdict| match verdict {
-        Verdict::Jump(chain) | Verdict::Goto(chain) => Some(chain.as_str()),
-        _ => None,
-    };
-    rule.statements.iter().flat_map(move |statement| {
-        let elements = match statement {
-            Statement::VerdictMap { map, .. } => match table.set(map).map(|set| &set.elements) {
-                Some(Elements::Read(elements)) => elements.as_slice(),
-                _ => &[],
-            },
-            _ => &[],
-        };
-        let direct = match statement {
-            Statement::Verdict(verdict) => of_verdict(verdict),
-            _ => None,
-        };
-        let mapped = elements
-            .iter()
-            .filter_map(move |element| element.verdict.as_ref().and_then(of_verdict));
-        direct.into_iter().chain(mapped)
-    })
-}
-
 /// Whether the chain only logs before it drops: an accept inside would leave log lines of accepted packets behind.
 fn logs_and_drops(chain: &Chain, rule: Option<usize>) -> bool {
     let Some(block) = rule else { return false };
@@ -428,73 +436,6 @@ fn decides(statement: &Statement) -> bool {
         | Statement::NotDecoded { .. } => true,
         _ => false,
     }
-}
-
-/// The first rule behind the place, on the way to the end of the base chain, that bans sources from the ports.
-fn ban_behind<'a>(
-    ruleset: &'a Ruleset,
-    table: &'a Table,
-    spot: &Spot,
-    ports: &PortSet,
-) -> Option<&'a Rule> {
-    let mut positions: Vec<(usize, usize)> = Vec::new();
-    positions.extend(spot.rule.map(|rule| (spot.chain, rule)));
-    positions.extend(
-        spot.calls
-            .iter()
-            .rev()
-            .take_while(|call| !call.goto)
-            .map(|call| (call.chain, call.rule + 1)),
-    );
-    positions.iter().find_map(|(chain, from)| {
-        let rules = table.chains.get(*chain)?.rules();
-        let mut behind = rules.iter().skip(*from);
-        behind.find(|rule| is_ban(ruleset, spot.table, rule, ports))
-    })
-}
-
-/// Whether the rule, or one in a chain that it leads to, turns away some sources of connections to these ports.
-pub(crate) fn is_ban(ruleset: &Ruleset, table: usize, rule: &Rule, ports: &PortSet) -> bool {
-    let Some(found) = ruleset.tables.get(table) else {
-        return false;
-    };
-    if turns_away(ruleset, table, rule, ports) {
-        return true;
-    }
-    let mut chains: Vec<&str> = targets(found, rule).collect();
-    let mut next = 0;
-    while let Some(name) = chains.get(next).copied() {
-        next += 1;
-        for rule in found.chain(name).map_or(&[][..], Chain::rules) {
-            if turns_away(ruleset, table, rule, ports) {
-                return true;
-            }
-            for target in targets(found, rule) {
-                if !chains.contains(&target) {
-                    chains.push(target);
-                }
-            }
-        }
-    }
-    false
-}
-
-/// Whether the rule itself turns away some sources.
-fn turns_away(ruleset: &Ruleset, table: usize, rule: &Rule, ports: &PortSet) -> bool {
-    let stops = rule.statements.iter().any(|statement| {
-        matches!(
-            statement,
-            Statement::Verdict(
-                Verdict::Drop | Verdict::Reject(_) | Verdict::Jump(_) | Verdict::Goto(_)
-            ) | Statement::VerdictMap { .. }
-        )
-    });
-    stops
-        && Family::BOTH.iter().any(|family| {
-            !rule_effect(ruleset, table, rule, *family)
-                .within(ports)
-                .is_empty()
-        })
 }
 
 /// Makes the insertion in memory.

@@ -174,7 +174,9 @@ fn judge(world: &World, case: &Case) -> Result<Tally, String> {
 fn story(world: &World, ruleset: &str, banned: [bool; 2]) -> Result<Tally, String> {
     world.want(FIRST.0, FIRST.1);
     // Where chance decides, two surveys of the same ruleset differ.
-    let steady = !["numgen", "statistic", "-m cpu"].iter().any(|chance| ruleset.contains(chance));
+    let steady = !["numgen", "statistic", "-m cpu"]
+        .iter()
+        .any(|chance| ruleset.contains(chance));
     let before = world.exact();
     let range: BTreeSet<u16> = inside(FIRST).into();
     let reached = survey(world, |_| false);

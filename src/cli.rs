@@ -8,7 +8,7 @@ use crate::daemons;
 
 /// Keeps the firewall in step with the FTP daemons' passive ports.
 ///
-/// Reads the passive range from the daemons' own configuration, finds out by evaluating the live nftables ruleset
+/// Reads the passive range from the daemons' own configuration, finds out by evaluating the live ruleset
 /// whether each port is reachable, and where one is not makes the smallest edit that opens it. Then it proves it.
 #[derive(Debug, Parser)]
 #[command(

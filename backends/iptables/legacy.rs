@@ -15,12 +15,16 @@ use iptables::error::IptablesError;
 use super::{Action, Edit, specification};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::reach::Family;
-use crate::model::ruleset::{Filter, Rule, Table, TableFamily};
+use crate::model::ruleset::{Filter, Rule, Statement, Table, TableFamily};
 use crate::netfilter::ipsets;
 use crate::netfilter::scratch::{View, find_program, in_scratch, input, run};
 
 /// Seconds that an edit waits for the lock that all programs of iptables-legacy share.
 const WAIT: u32 = 5;
+/// As many rules are judged without knowing what they say, when the translator knows them not either.
+const MOST_LEFT_OUT: usize = 8;
+/// The comment of what stands for them meanwhile.
+const LEFT_OUT: &str = "pasvsync:left-out:";
 /// iptables' exit status when it did not get the lock, among other things (`RESOURCE_PROBLEM`).
 const RESOURCE_PROBLEM: i32 = 4;
 
@@ -390,15 +394,51 @@ fn find_legacy(name: &str, plain: &str) -> Option<PathBuf> {
 
 /// The tables that the text means, with the rules' numbers in place of handles.
 fn translated(family: Family, text: &[u8], saved: &Saved) -> Result<Vec<Table>> {
+    let mut text = String::from_utf8_lossy(text).into_owned();
+    let mut left_out = Vec::new();
+    let tables = loop {
+        match load(family, text.as_bytes(), saved) {
+            Ok(tables) => break tables,
+            Err(error) if error.kind() == ErrorKind::Refused && left_out.len() < MOST_LEFT_OUT => {
+                let rule = leave_out(&mut text, &error.to_string(), left_out.len());
+                left_out.push(rule.ok_or(error)?);
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    let wanted = match family {
+        Family::Ipv4 => TableFamily::Ip,
+        Family::Ipv6 => TableFamily::Ip6,
+    };
+    let mut tables: Vec<Table> = tables
+        .into_iter()
+        .filter(|table| table.family == wanted)
+        .collect();
+    for table in &mut tables {
+        table.filter = Filter::Legacy;
+        for chain in &mut table.chains {
+            chain.handle = 0;
+            let rules = chain.rules.as_deref_mut().unwrap_or_default();
+            number(rules);
+            for rule in rules {
+                not_decoded(rule, &left_out);
+            }
+        }
+    }
+    Ok(tables)
+}
+
+/// Loads the text into a scratch namespace and reads that.
+fn load(family: Family, text: &[u8], saved: &Saved) -> Result<Vec<Table>> {
     let view = View {
         interfaces: &[],
         named: &[],
         root: Path::new("/"),
         replaced: &[],
     };
-    let (program, table_family) = match family {
-        Family::Ipv4 => ("iptables-nft-restore", TableFamily::Ip),
-        Family::Ipv6 => ("ip6tables-nft-restore", TableFamily::Ip6),
+    let program = match family {
+        Family::Ipv4 => "iptables-nft-restore",
+        Family::Ipv6 => "ip6tables-nft-restore",
     };
     let sets = saved.ipsets();
     let scratch = in_scratch(view, || {
@@ -416,16 +456,47 @@ fn translated(family: Family, text: &[u8], saved: &Saved) -> Result<Vec<Table>> 
         };
         Error::new(error.kind(), message).with_hint(error.hint().map_or(hint, str::to_owned))
     })?;
-    let mut tables = scratch.tables;
-    tables.retain(|table| table.family == table_family);
-    for table in &mut tables {
-        table.filter = Filter::Legacy;
-        for chain in &mut table.chains {
-            chain.handle = 0;
-            number(chain.rules.as_deref_mut().unwrap_or_default());
-        }
+    Ok(scratch.tables)
+}
+
+/// Puts a rule with nothing but a marker in the place of the one that the translator complains about; the rule.
+fn leave_out(text: &mut String, complaint: &str, number: usize) -> Option<String> {
+    // Such as `Error occurred at line: 6` or `line 6: RULE_APPEND failed`.
+    let digits = complaint.split("line").skip(1).find_map(|rest| {
+        let rest = rest.trim_start_matches([':', ' ']);
+        let end = rest
+            .find(|letter: char| !letter.is_ascii_digit())
+            .unwrap_or(rest.len());
+        rest.get(..end)?.parse::<usize>().ok()
+    })?;
+    let mut lines: Vec<&str> = text.lines().collect();
+    let line = lines.get_mut(digits.checked_sub(1)?)?;
+    let chain = line.strip_prefix("-A ")?.split(' ').next()?;
+    let rule = (*line).to_owned();
+    let instead = format!("-A {chain} -m comment --comment {LEFT_OUT}{number}");
+    *line = &instead;
+    *text = lines.join("\n") + "\n";
+    Some(rule)
+}
+
+/// A rule that was left out might do anything.
+fn not_decoded(rule: &mut Rule, left_out: &[String]) {
+    let Some(number) = rule
+        .comment
+        .as_deref()
+        .and_then(|text| text.strip_prefix(LEFT_OUT))
+    else {
+        return;
+    };
+    if let Some(text) = number
+        .parse()
+        .ok()
+        .and_then(|number: usize| left_out.get(number))
+    {
+        rule.comment = None;
+        let name = text.clone();
+        rule.statements = vec![Statement::NotDecoded { name }];
     }
-    Ok(tables)
 }
 
 /// Gives rules their numbers in place of their handles. A rule whose match is an "or" has become two with one handle.
@@ -439,3 +510,6 @@ fn number(rules: &mut [Rule]) {
         rule.handle = number;
     }
 }
+
+#[cfg(test)]
+mod tests;

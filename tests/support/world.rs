@@ -212,15 +212,13 @@ impl World {
         let saved = self.legacy();
         let mut text = String::new();
         for (table, chains) in CHAINS {
-            if saved
-                .lines()
-                .any(|line| line.strip_prefix('*') == Some(table))
-            {
-                text += &format!("*{table}\n");
-                for chain in chains {
-                    text += &format!(":{chain} ACCEPT [0:0]\n");
-                }
-                text += "COMMIT\n";
+            let marker = format!("*{table}");
+            if saved.lines().any(|line| line == marker) {
+                let chains = chains
+                    .iter()
+                    .map(|chain| format!(":{chain} ACCEPT [0:0]\n"));
+                let chains: Vec<String> = chains.collect();
+                text += &[&marker, "\n", &chains.concat(), "COMMIT\n"].concat();
             }
         }
         if !text.is_empty() {

@@ -103,7 +103,7 @@ impl Kernel {
     ///
     /// # Errors
     /// `Unsupported` when another one is; what reading the ruleset says.
-    pub fn expect(&mut self, name: &'static str) -> Result<()> {
+    pub fn require(&mut self, name: &'static str) -> Result<()> {
         self.ruleset(Layer::Runtime, Scope::InputPath)?;
         match self.in_charge {
             Some(other) if other != name => Err(Error::new(
@@ -113,6 +113,24 @@ impl Kernel {
             .with_hint(format!("leave --backend away, or name {other}"))),
             _ => Ok(()),
         }
+    }
+
+    /// The tables of the older packet filter, both families side by side: each waits for two processes.
+    fn legacy_tables(&mut self) -> Result<Vec<Table>> {
+        let [ipv4, ipv6] = &mut self.legacy;
+        if !ipv6.is_present()? {
+            return Ok(ipv4.tables()?.to_vec());
+        }
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| ipv6.tables());
+            let mut tables = ipv4.tables()?.to_vec();
+            let other = other.join().unwrap_or_else(|_| {
+                let message = "the thread that reads ip6tables-legacy panicked";
+                Err(Error::new(ErrorKind::Protocol, message))
+            });
+            tables.extend_from_slice(other?);
+            Ok(tables)
+        })
     }
 
     /// Sends what goes over netlink as one batch.
@@ -136,7 +154,7 @@ impl Kernel {
             if own.is_empty() {
                 continue;
             }
-            let outcome = legacy.apply(&legacy_tables(ruleset, family), &own);
+            let outcome = legacy.apply(&tables_of(ruleset, family), &own);
             if let Err(error) = outcome {
                 let back: Vec<iptables::Edit> = reversed(&made, ruleset);
                 return Err(self.after_failure(error, &back));
@@ -177,10 +195,7 @@ impl Backend for Kernel {
 
     fn ruleset(&mut self, _layer: Layer, scope: Scope) -> Result<Ruleset> {
         let mut ruleset = netfilter::read(&mut self.socket, scope)?;
-        let mut tables = Vec::new();
-        for legacy in &mut self.legacy {
-            tables.extend_from_slice(legacy.tables()?);
-        }
+        let mut tables = self.legacy_tables()?;
         // Of chains with equal priorities the one that was registered last comes first. Nothing says when the older
         // tables were; they are taken for the older ones. It matters only to rules that test what the others mark.
         tables.append(&mut ruleset.tables);
@@ -248,7 +263,7 @@ impl Backend for Kernel {
 }
 
 /// The tables of iptables-legacy in the ruleset.
-fn legacy_tables(ruleset: &Ruleset, family: Family) -> Vec<&Table> {
+fn tables_of(ruleset: &Ruleset, family: Family) -> Vec<&Table> {
     let wanted = match family {
         Family::Ipv4 => TableFamily::Ip,
         Family::Ipv6 => TableFamily::Ip6,

@@ -183,7 +183,7 @@ impl Legacy {
     }
 
     /// Whether the kernel has tables of this family. Asking iptables-legacy would make them.
-    fn is_present(&self) -> Result<bool> {
+    pub(crate) fn is_present(&self) -> Result<bool> {
         // `/proc/net` would be the namespace of the main thread.
         let path = match self.family {
             Family::Ipv4 => "/proc/thread-self/net/ip_tables_names",
@@ -348,7 +348,7 @@ fn failure(edit: &Edit, error: &(dyn std::error::Error + 'static)) -> Error {
     let words: Vec<&str> = error.msg.lines().map(str::trim).collect();
     let words = words.join("; ");
     let words = words.trim_end_matches("; ");
-    if error.code == RESOURCE_PROBLEM && words.contains("lock") {
+    if error.code == RESOURCE_PROBLEM && words.contains("holding the xtables lock") {
         return Error::new(
             ErrorKind::Busy,
             format!(

@@ -60,8 +60,8 @@ fn open(settings: &Settings) -> firewall::Result<Kernel> {
     let mut kernel = Kernel::open()?;
     match settings.backend {
         BackendChoice::Auto => {}
-        BackendChoice::Iptables => kernel.expect("iptables")?,
-        BackendChoice::Nftables => kernel.expect("nftables")?,
+        BackendChoice::Iptables => kernel.require("iptables")?,
+        BackendChoice::Nftables => kernel.require("nftables")?,
     }
     Ok(kernel)
 }

@@ -416,7 +416,7 @@ fn a_program_is_missing() {
     // A folder without it over the one where it is, in a mount namespace of this run's own.
     let arguments = world.arguments(&["sync"]).join(" ");
     let script = format!(
-        "cp -a /usr/sbin/xtables* /usr/sbin/iptables* {0} && mount --bind {0} /usr/sbin && exec {PROGRAM} {arguments}",
+        "cp -d /usr/sbin/xtables* /usr/sbin/iptables* {0} && mount --bind {0} /usr/sbin && exec {PROGRAM} {arguments}",
         world.folder.path().display()
     );
     let run = world.command("unshare", &["--mount", "sh", "-c", &script], "");

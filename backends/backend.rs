@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::Result;
 use crate::model::ports::PortSet;
-use crate::model::reach::Family;
+use crate::model::reach::{Family, ReachMap};
 use crate::model::ruleset::Ruleset;
 pub use crate::netfilter::Scope;
 
@@ -60,6 +60,15 @@ pub struct Plan<E> {
     pub refusals: Vec<Refusal>,
 }
 
+/// What was proved of a layer: every port is open, and what is ours is as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The verdicts, one map a family.
+    pub reach: Vec<ReachMap>,
+    /// Whether anything filters new connections at all.
+    pub filters: bool,
+}
+
 /// One firewall: how to read it, what to change in it, and how to change it.
 pub trait Backend {
     /// One change, printed as an admin would type it.
@@ -70,6 +79,14 @@ pub trait Backend {
 
     /// The layers that this backend has on this host.
     fn layers(&self) -> Vec<Layer>;
+
+    /// The proof of an earlier run, if nothing that it depends on has changed since.
+    fn remembered(&self, _layer: Layer, _desired: &Desired) -> Option<Proof> {
+        None
+    }
+
+    /// Remembers that the ruleset last read was proved to be in sync; what cannot be remembered is proved again.
+    fn remember(&self, _layer: Layer, _desired: &Desired, _proof: &Proof) {}
 
     /// The ruleset of a layer: now, the kernel's; permanent, what boot would load.
     ///

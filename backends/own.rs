@@ -1,15 +1,21 @@
 //! The rules that are ours, and which of them a plan keeps: the same for every firewall whose rules carry our mark.
 
+use std::cell::LazyCell;
+
 use crate::backend::{Desired, Refusal};
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::ruleset::{
     Field, Filter, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Verdict,
 };
-use crate::proof::bans;
+use crate::proof::Bans;
 use crate::proof::place::{self, Insertion, MARK};
 
 /// A rule that carries our mark.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "nftables"),
+    expect(dead_code, reason = "only the kernel's rules are known by handles")
+)]
 pub(crate) struct Own {
     pub(crate) filter: Filter,
     pub(crate) family: TableFamily,
@@ -124,6 +130,7 @@ impl Own {
     }
 
     /// Where the rule stands, to put it back there; `None` when it is not of the form that we write.
+    #[cfg(feature = "nftables")]
     pub(crate) fn insertion(&self) -> Option<Insertion> {
         Some(Insertion {
             filter: self.filter,
@@ -177,6 +184,7 @@ pub(crate) fn without_own(ruleset: &Ruleset) -> Ruleset {
 
 /// Every rule of ours.
 pub(crate) fn rules(ruleset: &Ruleset) -> Vec<Own> {
+    let bans = LazyCell::new(|| Bans::new(ruleset));
     let mut own = Vec::new();
     for (table_index, table) in ruleset.tables.iter().enumerate() {
         for chain in &table.chains {
@@ -205,7 +213,7 @@ pub(crate) fn rules(ruleset: &Ruleset) -> Vec<Own> {
                     before: behind().next().map(|rule| rule.handle),
                     ports,
                     local_only: rule.statements.iter().any(is_local_only),
-                    ban_behind: behind().any(|rule| bans::is_ban(ruleset, table_index, rule, &set)),
+                    ban_behind: behind().any(|rule| bans.in_rule(table_index, rule, &set)),
                 });
             }
         }

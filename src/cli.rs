@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use firewall::model::ports::PortRange;
 
 use crate::daemons;
 
@@ -40,6 +41,8 @@ pub enum Command {
     Explain(Explain),
     /// Take away everything pasvsync opened
     Remove,
+    /// Write the passive range into a daemon's own configuration (--daemon NAME), then sync
+    SetRange(SetRange),
     /// Show the whole story in a throw-away namespace: needs no root, leaves the host untouched
     Demo(Demo),
 }
@@ -50,6 +53,22 @@ pub struct Explain {
     /// The TCP port
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
+}
+
+/// The arguments of `set-range`.
+#[derive(Debug, Args)]
+pub struct SetRange {
+    /// The range, both ports included, as in 50000-50099
+    #[arg(value_name = "FIRST-LAST", value_parser = range)]
+    pub range: PortRange,
+
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Restart the daemon, so that it uses the range
+    #[arg(long, conflicts_with_all = ["dry_run", "root"])]
+    pub restart: bool,
 }
 
 /// The arguments of `demo`.
@@ -89,9 +108,17 @@ pub struct Global {
     #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub control: Option<bool>,
 
+    /// Open nothing while anything but an FTP daemon listens on a passive port
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub refuse_exposed: Option<bool>,
+
     /// Edit even where a rule closes the ports by name, or where bans stand behind the closing rule
     #[arg(long, global = true)]
     pub force: bool,
+
+    /// Prove the next boot again, even where nothing it depends on has changed since the last proof
+    #[arg(long, global = true)]
+    pub fresh: bool,
 
     /// Show edits as removed and added rules instead of commands
     #[arg(long, global = true)]
@@ -168,6 +195,20 @@ fn daemon_choices() -> clap::builder::PossibleValuesParser {
         .chain(daemons::NAMES.iter().copied())
         .collect::<Vec<_>>()
         .into()
+}
+
+/// `FIRST-LAST`; `FIRST:LAST` is taken too. Whether the daemon takes such a range is for it to say.
+fn range(argument: &str) -> Result<PortRange, String> {
+    let (first, last) = argument
+        .split_once(['-', ':'])
+        .ok_or_else(|| "expected two ports with a dash between, as in 50000-50099".to_owned())?;
+    let port = |text: &str| match text.trim().parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("`{text}` is no TCP port (1 to 65535)")),
+    };
+    let (first, last) = (port(first)?, port(last)?);
+    PortRange::new(first, last)
+        .ok_or_else(|| format!("{first} is above {last}: the lower port comes first"))
 }
 
 /// `NAME=PATH`, with a daemon's name that is known.

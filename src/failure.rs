@@ -63,7 +63,8 @@ impl From<&anyhow::Error> for Failure {
             } else if let Some(error) = cause.downcast_ref::<ConfigError>() {
                 failure.message.clone_from(&error.message);
                 failure.hint.clone_from(&error.help);
-                failure.location = Some(error.location.clone());
+                let known = !error.location.path.as_os_str().is_empty();
+                failure.location = known.then(|| error.location.clone());
                 failure.excerpt = excerpt(error);
             } else if let Some(error) = cause.downcast_ref::<SettingsError>() {
                 failure.hint.clone_from(&error.hint);

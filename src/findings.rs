@@ -241,6 +241,16 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "someone besides root can change the configuration, and with it what is opened",
     ),
     (
+        "exposed-service",
+        Severity::Warning,
+        "something else listens on a passive port: opening the range exposes it; an error with --refuse-exposed",
+    ),
+    (
+        "restart-needed",
+        Severity::Warning,
+        "the daemon was started before its configuration last changed: it may run with the old one",
+    ),
+    (
         "cpanel-generated-differs",
         Severity::Warning,
         "the file that cPanel generated, and the daemon runs, differs from cPanel's settings",
@@ -289,6 +299,61 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "no-accept-opens",
         Severity::Error,
         "what keeps the ports from being reached is no rule that an accept could come before",
+    ),
+    (
+        "boot-loads-nothing",
+        Severity::Info,
+        "the next boot loads no firewall: nothing is closed after it",
+    ),
+    (
+        "boot-managed",
+        Severity::Info,
+        "another program loads the rules at boot: the next boot is not judged",
+    ),
+    (
+        "boot-other-namespace",
+        Severity::Info,
+        "boot loads the rules of another network namespace than this one: the next boot is not judged",
+    ),
+    (
+        "boot-two-loaders",
+        Severity::Warning,
+        "several loaders are enabled at boot: each may undo what another has loaded",
+    ),
+    (
+        "boot-script",
+        Severity::Warning,
+        "boot runs a script that loads rules: what it loads is not known beforehand",
+    ),
+    (
+        "boot-unknown-plugin",
+        Severity::Warning,
+        "netfilter-persistent runs a plugin that is not known: what it loads is not judged",
+    ),
+    (
+        "boot-file-missing",
+        Severity::Warning,
+        "a loader is enabled at boot, but the file that it loads is not there",
+    ),
+    (
+        "boot-file-rejected",
+        Severity::Error,
+        "the loader rejects the file that it loads at boot: the host would start without its rules",
+    ),
+    (
+        "boot-file-not-written",
+        Severity::Error,
+        "the file that boot loads could not be written: it is as before",
+    ),
+    (
+        "boot-not-judged",
+        Severity::Error,
+        "what boot loads could not be read or loaded: nothing is known of the next boot",
+    ),
+    (
+        "boot-file-not-editable",
+        Severity::Error,
+        "the rules that boot loads close the ports, and no line in a file opens them: the boot unit must",
     ),
 ];
 

@@ -1,11 +1,11 @@
 //! Read, judge, plan, apply, verify, undo: the one loop behind `sync`, `check`, `status` and `remove`.
 
 use anyhow::Context as _;
-use firewall::backend::{Backend, Desired, Layer, Plan, Refusal, Scope};
+use firewall::backend::{Backend, Desired, Layer, Plan, Proof, Refusal, Scope};
 use firewall::model::ports::PortSet;
 use firewall::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use firewall::model::ruleset::Ruleset;
-use firewall::{Error, ErrorKind, proof};
+use firewall::{Error, ErrorKind, boot, proof};
 
 /// What was found, and done, in one layer of one backend.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct LayerOutcome {
     pub edits: Vec<String>,
     /// Why ports stay closed that no edit opens.
     pub refusals: Vec<Refusal>,
+    /// A rule that assigns the connection tracking helper for FTP.
+    pub helper: Option<String>,
 }
 
 /// What was found, and done, in one backend.
@@ -78,10 +80,16 @@ pub fn reconcile<B: Backend>(
         helper: None,
     };
     for layer in backend.layers() {
-        let (found, filters, helper) = reconcile_layer(backend, layer, desired, mode)?;
-        outcome.helper = outcome.helper.or(helper);
+        let (found, filters) = match reconcile_layer(backend, layer, desired, mode) {
+            Err(error) if layer == Layer::Permanent => unjudged(&error, desired).ok_or(error)?,
+            result => result?,
+        };
         outcome.changed |= mode != Mode::Check && !found.edits.is_empty();
-        outcome.filters |= filters;
+        // Whether anything filters now, where that is known; the next boot is another matter.
+        if outcome.layers.is_empty() {
+            outcome.filters = filters;
+        }
+        outcome.helper = outcome.helper.or_else(|| found.helper.clone());
         outcome.layers.push(found);
     }
     // Known once its ruleset was read.
@@ -89,13 +97,45 @@ pub fn reconcile<B: Backend>(
     Ok(outcome)
 }
 
+/// A boot configuration that its own loader rejects, or that cannot be told or written, is a finding of its layer: the
+/// running firewall may still be mended.
+fn unjudged(error: &anyhow::Error, desired: &Desired) -> Option<(LayerOutcome, bool)> {
+    let (reach, refusal) = boot::unjudged(error.downcast_ref()?, desired);
+    let outcome = LayerOutcome {
+        layer: Layer::Permanent,
+        in_sync: false,
+        reach,
+        edits: Vec::new(),
+        refusals: vec![refusal],
+        helper: None,
+    };
+    Some((outcome, true))
+}
+
 fn reconcile_layer<B: Backend>(
     backend: &mut B,
     layer: Layer,
     desired: &Desired,
     mode: Mode,
-) -> anyhow::Result<(LayerOutcome, bool, Option<String>)> {
+) -> anyhow::Result<(LayerOutcome, bool)> {
     let mut made: Vec<String> = Vec::new();
+    if mode != Mode::Remove
+        && let Some(proof) = backend.remembered(layer, desired)
+    {
+        tracing::debug!(
+            "nothing changed since the {} layer was proved",
+            layer.as_str()
+        );
+        let outcome = LayerOutcome {
+            layer,
+            in_sync: true,
+            reach: proof.reach,
+            edits: Vec::new(),
+            refusals: Vec::new(),
+            helper: None,
+        };
+        return Ok((outcome, proof.filters));
+    }
     for _ in 0..ATTEMPTS {
         let ruleset = backend.ruleset(layer, first_scope(mode))?;
         let filters = filters(&ruleset);
@@ -108,9 +148,17 @@ fn reconcile_layer<B: Backend>(
             reach,
             edits,
             refusals,
+            helper: helper.clone(),
         };
         if open && backend.settled(layer, &ruleset, desired) {
-            return Ok((done(true, reach, made, Vec::new()), filters, helper));
+            if mode != Mode::Check {
+                let proof = Proof {
+                    reach: reach.clone(),
+                    filters,
+                };
+                backend.remember(layer, desired, &proof);
+            }
+            return Ok((done(true, reach, made, Vec::new()), filters));
         }
         let ruleset = backend.ruleset(layer, Scope::Everything)?;
         let plan = backend.plan(layer, &ruleset, desired)?;
@@ -118,14 +166,24 @@ fn reconcile_layer<B: Backend>(
             let planned = plan.edits.iter().map(ToString::to_string);
             let in_sync = open && plan.edits.is_empty() && plan.refusals.is_empty();
             made.extend(planned);
-            return Ok((done(in_sync, reach, made, plan.refusals), filters, helper));
+            return Ok((done(in_sync, reach, made, plan.refusals), filters));
         }
         match edit(backend, layer, &ruleset, &plan, desired) {
             Ok(()) => made.extend(plan.edits.iter().map(ToString::to_string)),
             Err(error) if moved(&error) => {
                 tracing::debug!("the ruleset moved under the edit, starting over: {error}");
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                let refusal = error
+                    .downcast_ref()
+                    .and_then(|error| boot::not_written(error, desired));
+                let Some(refusal) = refusal.filter(|_| layer == Layer::Permanent) else {
+                    return Err(error);
+                };
+                let mut refusals = plan.refusals;
+                refusals.push(refusal);
+                return Ok((done(false, reach, made, refusals), filters));
+            }
         }
     }
     anyhow::bail!(

@@ -3,6 +3,8 @@
 //! The text form is made from the same objects, in [`text`].
 
 mod diff;
+mod file_diff;
+mod set_range;
 pub mod text;
 
 use std::collections::BTreeMap;
@@ -10,9 +12,11 @@ use std::collections::BTreeMap;
 use firewall::model::ports::{PortRange, PortSet};
 use serde::Serialize;
 
+pub use self::set_range::{FileReport, SetRangeReport};
+
 use crate::daemons::ConfigError;
 use crate::failure::{self, Failure};
-use crate::findings::{Finding, Location};
+use crate::findings::{Finding, Location, Severity};
 use crate::passive::{self, Reading};
 use crate::reconcile::{BackendOutcome, LayerOutcome};
 
@@ -34,6 +38,9 @@ pub struct Report {
     pub backends: Vec<BackendReport>,
     /// What the user should know.
     pub findings: Vec<Finding>,
+    /// What `set-range` wrote into a daemon's configuration before all that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_range: Option<SetRangeReport>,
 }
 
 /// What one daemon's configuration says.
@@ -188,6 +195,7 @@ impl Report {
                 .collect(),
             backends: Vec::new(),
             findings,
+            set_range: None,
         };
         for reading in readings {
             report.findings.extend(reading.findings.iter().cloned());
@@ -227,10 +235,9 @@ impl Report {
     /// The layers of all firewalls, each with its firewall's name and its own.
     pub fn layers(&self) -> impl Iterator<Item = (&'static str, &'static str, &LayerReport)> {
         self.backends.iter().flat_map(|backend| {
-            backend
-                .layers
-                .iter()
-                .map(|(name, layer)| (backend.backend, *name, layer))
+            // What is now comes before what will be: the names happen to sort the other way round.
+            let layers = backend.layers.iter().rev();
+            layers.map(|(name, layer)| (backend.backend, *name, layer))
         })
     }
 
@@ -253,6 +260,13 @@ impl Report {
     /// Whether a daemon would not start with its configuration.
     pub fn refused(&self) -> bool {
         self.daemons.iter().any(|daemon| daemon.refuses.is_some())
+    }
+
+    /// Whether something else listens on a passive port, and nothing is to be opened then.
+    pub fn exposes(&self) -> bool {
+        let mut findings = self.findings.iter();
+        findings
+            .any(|finding| finding.code == "exposed-service" && finding.severity == Severity::Error)
     }
 
     /// Every wanted port.

@@ -28,8 +28,14 @@ pub struct Settings {
     pub control: bool,
     /// Edit even where a block looks intended.
     pub force: bool,
+    /// Remembered proofs of the next boot do not count.
+    pub fresh: bool,
     /// Show edits as removed and added rules.
     pub diff: bool,
+    /// Open nothing while something else listens on a passive port.
+    pub refuse_exposed: bool,
+    /// The one daemon that the settings file names, whatever the flags say.
+    pub file_daemon: Option<String>,
 }
 
 /// `/etc/pasvsync.toml` as typed.
@@ -41,6 +47,7 @@ struct SettingsFile {
     #[serde(default)]
     daemon_config: BTreeMap<String, PathBuf>,
     control: Option<bool>,
+    refuse_exposed: Option<bool>,
 }
 
 /// Something in the settings file that makes no sense.
@@ -85,6 +92,7 @@ impl Settings {
         for (name, path) in &flags.daemon_config {
             file.daemon_config.insert(name.clone(), path.clone());
         }
+        let file_daemon = file.daemon.clone().filter(|name| name != "auto");
         Self {
             root: flags.root.clone(),
             backend: flags.backend.or(file.backend).unwrap_or_default(),
@@ -96,7 +104,13 @@ impl Settings {
             daemon_config: file.daemon_config.into_iter().collect(),
             control: flags.control.or(file.control).unwrap_or(false),
             force: flags.force,
+            fresh: flags.fresh,
             diff: flags.diff,
+            refuse_exposed: flags
+                .refuse_exposed
+                .or(file.refuse_exposed)
+                .unwrap_or(false),
+            file_daemon,
         }
     }
 }
@@ -113,7 +127,10 @@ fn parse(path: &Path, text: &str) -> Result<SettingsFile, SettingsError> {
         wrong(
             error.span().map(|span| span.start),
             message.to_owned(),
-            Some("the keys are backend, daemon, control and the table daemon-config".to_owned()),
+            Some(
+                "the keys are backend, daemon, control, refuse-exposed and the table daemon-config"
+                    .to_owned(),
+            ),
         )
     })?;
     let names = file.daemon_config.keys().chain(&file.daemon);
@@ -172,7 +189,7 @@ mod tests {
     fn what_makes_no_sense_is_named_with_its_place() {
         assert_eq!(
             error("control = true\nports = 3\n"),
-            "/etc/pasvsync.toml:2:1: unknown field `ports`, expected one of `backend`, `daemon`, `daemon-config`, `control`"
+            "/etc/pasvsync.toml:2:1: unknown field `ports`, expected one of `backend`, `daemon`, `daemon-config`, `control`, `refuse-exposed`"
         );
         assert_eq!(
             error("control = \"yes\"\n"),

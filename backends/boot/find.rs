@@ -1,7 +1,10 @@
 //! Which loaders boot runs, told by the links that enable their services; nothing is started to find out.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::scripts;
+use crate::host::file::follow;
 use crate::model::reach::Family;
 
 /// What the next boot loads.
@@ -109,6 +112,7 @@ impl Boot {
             }
         }
         boot.find_managers();
+        boot.find_scripts();
         boot.count(&services);
         boot
     }
@@ -142,9 +146,10 @@ impl Boot {
         }
     }
 
-    /// Where a path of the booted system is now.
+    /// Where a path of the booted system is now, links followed.
     pub(crate) fn real(&self, path: &Path) -> PathBuf {
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
+        let plain = || self.root.join(path.strip_prefix("/").unwrap_or(path));
+        follow(&self.root, path).unwrap_or_else(|_| plain())
     }
 
     fn exists(&self, path: &str) -> bool {
@@ -186,6 +191,7 @@ impl Boot {
     fn netfilter_persistent(&mut self) {
         let service = "netfilter-persistent.service";
         let all = !self.exists(PLUGINS);
+        self.note_unknown_plugins(service);
         let has = |boot: &Self, plugin: &str| all || boot.exists(&format!("{PLUGINS}/{plugin}"));
         let sets = PathBuf::from("/etc/iptables/ipsets");
         if has(self, "10-ipset") && self.real(&sets).exists() {
@@ -204,6 +210,33 @@ impl Boot {
                 });
             }
         }
+    }
+
+    /// Plugins of other packages or the admin's own may load more.
+    fn note_unknown_plugins(&mut self, service: &str) {
+        let entries = std::fs::read_dir(self.root.join(PLUGINS));
+        let names = entries.into_iter().flatten().flatten();
+        let mut unknown: Vec<String> = names
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| {
+                !name.ends_with("-ip4tables")
+                    && !name.ends_with("-ip6tables")
+                    && !name.ends_with("-ipset")
+            })
+            .collect();
+        if unknown.is_empty() {
+            return;
+        }
+        unknown.sort();
+        self.notes.push(Note {
+            code: "boot-unknown-plugin",
+            warning: true,
+            message: format!(
+                "{service} also runs {}, and what that loads is not judged",
+                unknown.join(", ")
+            ),
+            hint: None,
+        });
     }
 
     fn iptables(&mut self) {
@@ -268,6 +301,26 @@ impl Boot {
         }
     }
 
+    /// Without a usual loader, a script must be what loads the rules: they are not known then. Beside one, it most
+    /// probably adds to them.
+    fn find_scripts(&mut self) {
+        let scripts = scripts::find(self);
+        if self.loaders.is_empty() && self.managed.is_empty() {
+            let scripts = scripts.into_iter();
+            let loaders = scripts.map(|(service, command)| Loader::Script { service, command });
+            self.loaders.extend(loaders);
+            return;
+        }
+        for (script, line) in scripts {
+            self.notes.push(Note {
+                code: "boot-script",
+                warning: true,
+                message: format!("{script} also loads rules (`{line}`), which are not judged"),
+                hint: None,
+            });
+        }
+    }
+
     /// None, or more than one: worth a word.
     fn count(&mut self, services: &[&'static str]) {
         // iptables-services are two for one firewall.
@@ -302,7 +355,7 @@ impl Boot {
                 message: format!("{name} loads the rules at boot"),
                 hint: None,
             });
-        } else if names.is_empty() {
+        } else if names.is_empty() && self.loaders.is_empty() {
             self.notes.push(Note {
                 code: "boot-loads-nothing",
                 warning: false,
@@ -315,20 +368,11 @@ impl Boot {
     }
 
     /// Whether boot starts the service.
-    fn enabled(&self, service: &str) -> bool {
-        if self.has_systemd() {
-            self.enabled_in_systemd(service)
-        } else {
-            self.enabled_in_rc(service)
-        }
-    }
-
-    fn has_systemd(&self) -> bool {
-        if self.root == Path::new("/") {
-            // sd_booted(3). Debian's packages make systemd's links also where something else boots.
-            return self.exists("/run/systemd/system");
-        }
-        self.exists(ENABLEMENT)
+    /// Where systemd runs only its links count (`sd_booted(3)`). Elsewhere, in an image or a container, nothing tells which
+    /// of the two will boot: either counts.
+    pub(crate) fn enabled(&self, service: &str) -> bool {
+        let systemd_runs = self.root == Path::new("/") && self.exists("/run/systemd/system");
+        self.enabled_in_systemd(service) || !systemd_runs && self.enabled_in_rc(service)
     }
 
     fn enabled_in_systemd(&self, service: &str) -> bool {
@@ -418,8 +462,26 @@ impl Loader {
     }
 }
 
-/// Whether this network namespace is another than that of the first process, for which boot's loaders run.
+/// What boot reads of a host's configuration.
+const BOOT_PATHS: [&str; 5] = [
+    "etc",
+    "etc/systemd/system",
+    "etc/nftables.conf",
+    "etc/iptables",
+    "etc/sysconfig",
+];
+
+/// Whether this network namespace is another than that of the first process, for which boot's loaders run from the
+/// files that are seen here. Files of its own make a namespace a host of its own.
 fn in_a_namespace_of_its_own() -> bool {
+    let file = |root: &str, path: &str| {
+        let metadata = std::fs::metadata(Path::new(root).join(path)).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let same = |path: &str| file("/", path) == file("/proc/1/root", path);
+    if std::fs::metadata("/proc/1/root/etc").is_ok() && !BOOT_PATHS.into_iter().all(same) {
+        return false;
+    }
     let own = std::fs::read_link("/proc/thread-self/ns/net");
     if let (Ok(own), Ok(first)) = (own, std::fs::read_link("/proc/1/ns/net")) {
         return own != first;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::find::Boot;
 use super::load::programs;
 use super::sources::{Digest, Fingerprint, Source, digest, of_load};
-use crate::backend::Desired;
+use crate::backend::{Desired, Proof};
 use crate::error::Result;
 use crate::host::file::{read_private, write_private};
 use crate::model::ports::{PortRange, PortSet};
@@ -34,15 +34,6 @@ const NAMES: [&str; 9] = [
     "/etc/iproute2/rt_realms",
     "/etc/iproute2/group",
 ];
-
-/// What was proved of the next boot: every port is open, and what is ours is as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
-    /// The verdicts, one map a family.
-    pub reach: Vec<ReachMap>,
-    /// Whether anything filters new connections at all.
-    pub filters: bool,
-}
 
 /// The digest of everything that the proof depends on.
 pub(crate) fn key(

@@ -9,6 +9,7 @@ mod iptables_text;
 mod load;
 mod memory;
 mod nft_text;
+mod scripts;
 mod search;
 mod shape;
 mod sources;
@@ -21,16 +22,16 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 pub use find::{Boot, Note};
-pub use memory::Proof;
-pub use with::{LayerEdit, WithBoot, unjudged};
+pub use with::{LayerEdit, WithBoot, not_written, unjudged};
 
 use self::search::Search;
 use self::shape::Shape;
 use self::sources::{Digest, Source};
 use self::text::{Splice, Text};
-use crate::backend::{Desired, Plan};
+use crate::backend::{Desired, Plan, Proof};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::file::Snapshot;
 use crate::model::ruleset::{Interface, Ruleset};
@@ -183,6 +184,7 @@ impl BootLayer {
                 .map(|source| Text::new(&source.bytes))
                 .collect(),
             shape: Shape::of(ruleset),
+            started: Instant::now(),
         };
         refusals.extend(search.edit(&decision)?);
         let edited = sources.iter().zip(&search.texts);
@@ -337,23 +339,13 @@ impl Change {
     /// The edits that make the file what it was.
     fn undo(&self) -> Vec<Edit> {
         let before = text::digest_of(&self.after);
-        let mut removed_so_far = 0;
-        let mut inserted_so_far = 0;
-        let inverse = self.edits.iter().map(|edit| {
-            let splice = Splice {
-                line: edit.splice.line,
-                offset: edit.splice.offset + inserted_so_far - removed_so_far,
-                removed: edit.splice.inserted.clone(),
-                inserted: edit.splice.removed.clone(),
-            };
-            inserted_so_far += edit.splice.inserted.len();
-            removed_so_far += edit.splice.removed.len();
-            Edit {
-                before,
-                splice,
-                ..edit.clone()
-            }
+        let splices: Vec<&Splice> = self.edits.iter().map(|edit| &edit.splice).collect();
+        let inverse = text::inverse(&splices).into_iter().zip(&self.edits);
+        let undo = inverse.map(|(splice, edit)| Edit {
+            before,
+            splice,
+            ..edit.clone()
         });
-        inverse.collect()
+        undo.collect()
     }
 }

@@ -1,5 +1,7 @@
 //! Finds the place of a line by proof: what the loader makes of the edited file must be just what is wanted.
 
+use std::time::{Duration, Instant};
+
 use super::load::BOOT_UNIT;
 use super::shape::{OwnRule, Shape};
 use super::sources::Source;
@@ -13,6 +15,9 @@ use crate::own::Decision;
 /// As often a group of places is tried. The first two or three tries find what can be found in any usual file.
 const MOST_TRIES: usize = 24;
 
+/// A search takes no longer. Files of a hundred thousand rules take seconds for each try.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// Files being edited, and the loader that judges every try.
 pub(crate) struct Search<'a> {
     /// What boot's loader makes of the files with these contents.
@@ -22,6 +27,7 @@ pub(crate) struct Search<'a> {
     pub(crate) texts: Vec<Text>,
     /// What they load.
     pub(crate) shape: Shape,
+    pub(crate) started: Instant,
 }
 
 /// Where a line put its rule.
@@ -137,11 +143,21 @@ impl Search<'_> {
             let Some(boundary) = group.boundaries.get(at) else {
                 break;
             };
+            if self.started.elapsed() > LONGEST {
+                break;
+            }
             if let Some(untried) = untried.get_mut(at) {
                 *untried = false;
             }
             let next = match self.attempt(file, group, *boundary, rule)? {
                 Landing::Here => return Ok(true),
+                // All of the group is behind the place, or before it.
+                Landing::Behind(index) if index > rule.index && at == 0 => break,
+                Landing::Behind(index)
+                    if index < rule.index && at + 1 == group.boundaries.len() =>
+                {
+                    break;
+                }
                 Landing::Behind(index) if index > rule.index => {
                     upwards(group, at, index - rule.index)
                 }

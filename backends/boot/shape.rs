@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::ports::PortRange;
-use crate::model::ruleset::{ElementKey, Elements, Ruleset, Statement, Table, TableFamily};
+use crate::model::ruleset::{Chain, ElementKey, Elements, Ruleset, Statement, Table, TableFamily};
 use crate::own;
 
 /// A ruleset without what differs from load to load (handles, names of anonymous sets), and apart from it what is ours.
@@ -42,10 +42,7 @@ impl Shape {
         let mut foreign = own::without_own(ruleset).tables;
         for (table, whole) in foreign.iter_mut().zip(&ruleset.tables) {
             // An anonymous set comes and goes with its rule.
-            let rules = whole
-                .chains
-                .iter()
-                .flat_map(crate::model::ruleset::Chain::rules);
+            let rules = whole.chains.iter().flat_map(Chain::rules);
             let own = rules.filter(|rule| own::is_own(rule));
             let statements = own.flat_map(|rule| &rule.statements);
             let of_own: Vec<&String> = statements.filter_map(set_of).collect();

@@ -180,6 +180,23 @@ pub(crate) fn splice(bytes: &[u8], splices: &[&Splice]) -> Option<Vec<u8>> {
     Some(result)
 }
 
+/// The changes that take these back, which are given by ascending offset.
+pub(crate) fn inverse(splices: &[&Splice]) -> Vec<Splice> {
+    let (mut removed, mut inserted) = (0, 0);
+    let inverse = splices.iter().map(|splice| {
+        let back = Splice {
+            line: splice.line,
+            offset: splice.offset + inserted - removed,
+            removed: splice.inserted.clone(),
+            inserted: splice.removed.clone(),
+        };
+        removed += splice.removed.len();
+        inserted += splice.inserted.len();
+        back
+    });
+    inverse.collect()
+}
+
 /// The digest of a file that changes are made for.
 pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
     digest(bytes)
@@ -263,4 +280,71 @@ fn neighbour(text: &Text, group: &Group, boundary: Boundary) -> String {
 fn indentation(line: &str) -> &str {
     let rest = line.trim_start_matches([' ', '\t']);
     line.get(..line.len() - rest.len()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OWN: &str = "tcp dport 1-2 accept comment \"pasvsync\"";
+
+    proptest! {
+        /// Any lines in, any lines out: the changes make the new text from the old, and their inverse the old from the
+        /// new. Taking out every line of ours leaves what was there before.
+        #[test]
+        fn changes_and_their_inverse(
+            content in "([a-z #]{0,5}\n?){0,8}",
+            steps in prop::collection::vec((any::<bool>(), 0_usize..12), 0..6),
+        ) {
+            let old = content.as_bytes();
+            let mut text = Text::new(old);
+            for (insert, index) in steps {
+                if insert {
+                    text.insert(index, OWN);
+                } else {
+                    text.remove(index);
+                }
+            }
+            let splices = text.splices();
+            let splices: Vec<&Splice> = splices.iter().collect();
+            let new = splice(old, &splices).unwrap();
+            prop_assert_eq!(&new, &text.bytes());
+            let back = inverse(&splices);
+            let back: Vec<&Splice> = back.iter().collect();
+            prop_assert_eq!(splice(&new, &back).unwrap(), old);
+        }
+
+        #[test]
+        fn a_line_of_ours_goes_without_a_trace(content in "([a-z #]{0,5}\n?){0,8}", index in 0_usize..12) {
+            let mut text = Text::new(content.as_bytes());
+            text.insert(index, OWN);
+            let mut later = Text::new(&text.bytes());
+            let own = later.own_lines();
+            prop_assert_eq!(own.len(), 1);
+            later.remove(own[0].0);
+            prop_assert_eq!(later.bytes(), content.as_bytes());
+        }
+
+        #[test]
+        fn no_text_makes_the_lexers_panic(content in "[a-z{}#;\"\\\\ \n*:-]{0,60}") {
+            let rule = OwnRule {
+                family: TableFamily::Ip,
+                table: "a".to_owned(),
+                chain: "b".to_owned(),
+                index: 0,
+                ports: PortRange::new(1, 2),
+                local_only: false,
+            };
+            let text = Text::new(content.as_bytes());
+            for group in nft_text::groups(content.as_bytes(), &rule, true) {
+                for boundary in &group.boundaries {
+                    prop_assert!(!render(&text, &group, *boundary, &rule).is_empty());
+                }
+            }
+            let _ = iptables_text::groups(content.as_bytes(), &rule);
+            let _ = nft_text::includes(content.as_bytes());
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::load::BOOT_UNIT;
 use super::{BootLayer, Edit};
-use crate::backend::{Backend, Desired, Layer, Plan, Refusal, Scope};
+use crate::backend::{Backend, Desired, Layer, Plan, Proof, Refusal, Scope};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::reach::{Reach, ReachEntry, ReachMap};
 use crate::model::ruleset::Ruleset;
@@ -20,6 +20,14 @@ impl Backend for BootLayer {
     fn layers(&self) -> Vec<Layer> {
         let permanent = self.in_charge().then_some(Layer::Permanent);
         permanent.into_iter().collect()
+    }
+
+    fn remembered(&self, _layer: Layer, desired: &Desired) -> Option<Proof> {
+        self.remembered(desired)
+    }
+
+    fn remember(&self, _layer: Layer, desired: &Desired, proof: &Proof) {
+        self.remember(desired, proof);
     }
 
     fn ruleset(&mut self, _layer: Layer, _scope: Scope) -> Result<Ruleset> {
@@ -79,6 +87,20 @@ impl<B: Backend> Backend for WithBoot<B> {
         layers
     }
 
+    fn remembered(&self, layer: Layer, desired: &Desired) -> Option<Proof> {
+        match layer {
+            Layer::Runtime => self.running.remembered(layer, desired),
+            Layer::Permanent => self.boot.remembered(desired),
+        }
+    }
+
+    fn remember(&self, layer: Layer, desired: &Desired, proof: &Proof) {
+        match layer {
+            Layer::Runtime => self.running.remember(layer, desired, proof),
+            Layer::Permanent => self.boot.remember(desired, proof),
+        }
+    }
+
     fn ruleset(&mut self, layer: Layer, scope: Scope) -> Result<Ruleset> {
         match layer {
             Layer::Runtime => self.running.ruleset(layer, scope),
@@ -107,6 +129,15 @@ impl<B: Backend> Backend for WithBoot<B> {
             ),
             Layer::Permanent => wrap(self.boot.plan(ruleset, desired)?, LayerEdit::Boot),
         })
+    }
+
+    fn batches(&self, edits: &[Self::Edit]) -> u32 {
+        let running = edits.iter().filter_map(|edit| match edit {
+            LayerEdit::Running(edit) => Some(edit.clone()),
+            LayerEdit::Boot(_) => None,
+        });
+        let running: Vec<B::Edit> = running.collect();
+        self.running.batches(&running)
     }
 
     fn apply(
@@ -138,28 +169,51 @@ impl<B: Backend> Backend for WithBoot<B> {
     }
 }
 
-/// What to report of a boot configuration that cannot be judged: every port is unknown, for the reason in the error.
-/// `None` for errors that are about this run and not about the configuration.
-pub fn unjudged(error: &Error, desired: &Desired) -> Option<(Vec<ReachMap>, Refusal)> {
+/// What to report of a boot configuration that cannot be judged or edited: every port is unknown, for the reason in the
+/// error. The running firewall may have been mended all the same.
+pub fn unjudged(error: &Error, desired: &Desired) -> (Vec<ReachMap>, Refusal) {
     let code = match error.kind() {
         ErrorKind::Refused => "boot-file-rejected",
         ErrorKind::Unsupported => "boot-file-not-editable",
-        _ => return None,
+        // A container may have CAP_NET_ADMIN and yet not make namespaces.
+        _ => "boot-not-judged",
     };
+    let message = in_words(error);
     let maps = desired.families.iter().map(|family| ReachMap {
         family: *family,
         entries: vec![ReachEntry {
             ports: desired.ports.clone(),
             reach: Reach::Unknown,
-            because: error.to_string(),
+            because: message.clone(),
         }],
         exceptions: Vec::new(),
     });
     let refusal = Refusal {
         code,
-        message: error.to_string(),
+        message: message.clone(),
         hint: Some(error.hint().unwrap_or(BOOT_UNIT).to_owned()),
         ports: desired.ports.clone(),
     };
-    Some((maps.collect(), refusal))
+    (maps.collect(), refusal)
+}
+
+/// What to report when an edit of a boot file could not be written: it is as before, and so are the ports.
+pub fn not_written(error: &Error, desired: &Desired) -> Option<Refusal> {
+    let (ErrorKind::Io | ErrorKind::Permission | ErrorKind::NotOurs) = error.kind() else {
+        return None;
+    };
+    Some(Refusal {
+        code: "boot-file-not-written",
+        message: in_words(error),
+        hint: Some(error.hint().unwrap_or(BOOT_UNIT).to_owned()),
+        ports: desired.ports.clone(),
+    })
+}
+
+/// The error and the system's own behind it.
+fn in_words(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }

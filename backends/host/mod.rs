@@ -1,4 +1,5 @@
 //! What is shared by everything that writes to the host.
 
+pub mod create;
 pub mod file;
 pub mod lock;

@@ -103,8 +103,20 @@ pub struct BaseChain {
     pub priority: i32,
     /// What becomes of packets that no rule decides.
     pub policy: Policy,
-    /// The devices of a netdev or ingress chain; empty elsewhere.
+    /// The devices of a netdev or ingress chain, `eth*` for all that begin so; empty elsewhere.
     pub devices: Vec<String>,
+}
+
+impl BaseChain {
+    /// Whether a netdev or ingress chain sees the packets of that device.
+    pub fn sees_device(&self, name: &str) -> bool {
+        self.devices
+            .iter()
+            .any(|device| match device.strip_suffix('*') {
+                Some(prefix) => name.starts_with(prefix),
+                None => device == name,
+            })
+    }
 }
 
 /// The type of a base chain.
@@ -217,6 +229,15 @@ pub enum Statement {
         /// How many bytes.
         length: u32,
         /// In nft's words where they are known.
+        text: String,
+    },
+    /// An element is put into a set or taken out of it; later rules find it there, for this packet already.
+    UpdateSet {
+        /// The set's name, in the rule's table.
+        set: String,
+        /// Why the rule may end here; `None` when it goes on.
+        uncertainty: Option<Uncertainty>,
+        /// In nft's words, such as `add @seen`.
         text: String,
     },
     /// Something that never decides what becomes of the packet: counter, log, `set dscp` and the like.

@@ -107,6 +107,11 @@ impl Display for Verdict {
 
 /// Whether a test only prepares a later one that says it anyway: `meta l4proto tcp` before `tcp dport`.
 fn is_implied(statement: &Statement, behind: &[Statement]) -> bool {
+    // A load that only has to succeed compares nothing.
+    if matches!(statement, Statement::Match { test: Test::Compare { data, .. }, .. } if data.is_empty())
+    {
+        return true;
+    }
     let Statement::Match {
         value,
         test: Test::Compare {
@@ -191,6 +196,7 @@ fn statement_text(statement: &Statement, context: Context, table: Option<&Table>
         Statement::Condition { text, .. }
         | Statement::Tproxy { text }
         | Statement::Rewrite { text, .. }
+        | Statement::UpdateSet { text, .. }
         | Statement::Neutral { text } => Clean(text).to_string(),
         Statement::SetMark { mark, value } => {
             let name = match mark {

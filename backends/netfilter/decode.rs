@@ -365,11 +365,11 @@ fn verdict(data: &Attributes<'_>) -> Option<Verdict> {
     let verdict = data.nest(DATA_VERDICT)?;
     let chain = || verdict.text(VERDICT_CHAIN);
     match verdict.number(VERDICT_CODE)?.cast_signed() {
-        -1 | -2 => Some(Verdict::Continue), // NFT_CONTINUE, NFT_BREAK: the next rule
-        -3 => chain().map(Verdict::Jump),   // NFT_JUMP
-        -4 => chain().map(Verdict::Goto),   // NFT_GOTO
-        -5 => Some(Verdict::Return),        // NFT_RETURN
-        1 => Some(Verdict::Accept),         // NF_ACCEPT
+        -1 => Some(Verdict::Continue),                      // NFT_CONTINUE
+        -3 => chain().map(Verdict::Jump),                   // NFT_JUMP
+        -4 => chain().map(Verdict::Goto),                   // NFT_GOTO
+        -5 => Some(Verdict::Return),                        // NFT_RETURN
+        1 => Some(Verdict::Accept),                         // NF_ACCEPT
         2 => Some(Verdict::Stolen(String::from("stolen"))), // NF_STOLEN
         code if code < 0 => None,
         // The upper half carries an error or a queue number (NF_VERDICT_MASK).

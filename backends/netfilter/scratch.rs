@@ -24,8 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Where system programs are; cron's `PATH` lacks the half of them.
 const SYSTEM_PATH: [&str; 5] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
-/// As much of a loader's complaint is shown.
-const MOST_WORDS: usize = 2000;
+/// As many characters, and lines, of a loader's complaint are shown.
+const MOST_WORDS: usize = 1000;
+const MOST_LINES: usize = 2;
 
 /// The result's interfaces that no stand-in was needed for get numbers from here on: none that a rule could test.
 const UNNAMED: u32 = 1 << 24;
@@ -260,13 +261,65 @@ fn finish(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>> {
     }
 }
 
-/// The start of a program's words, without anything that a terminal would obey.
+/// What a program complains of, in one line and without anything that a terminal would obey. nft repeats the text it
+/// complains of below each error; iptables-restore ends with advice.
 fn presentable(words: &[u8]) -> String {
     let text = String::from_utf8_lossy(words);
-    let clean = text.trim().chars().map(|character| match character {
-        '\n' => '\n',
-        other if other.is_control() => ' ',
-        other => other,
-    });
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let errors: Vec<&str> = lines()
+        .filter(|line| line.contains(": Error: "))
+        .take(MOST_LINES)
+        .collect();
+    let chosen = if errors.is_empty() {
+        lines().take(MOST_LINES).collect()
+    } else {
+        errors
+    };
+    let joined = chosen.join("; ");
+    let clean = joined.chars().filter(|letter| !letter.is_control());
     clean.take(MOST_WORDS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_become_one_line() {
+        let nft = b"/etc/nftables.conf:2:13-17: Error: syntax error, unexpected string\n tcp dprot 22\n     ^^^^^\n";
+        assert_eq!(
+            presentable(nft),
+            "/etc/nftables.conf:2:13-17: Error: syntax error, unexpected string"
+        );
+        let restore = b"iptables-restore v1.8.9 (nf_tables): unknown option \"--dprot\"\nError occurred at line: 9\nTry `iptables-restore -h' for more information.\n";
+        assert_eq!(
+            presentable(restore),
+            "iptables-restore v1.8.9 (nf_tables): unknown option \"--dprot\"; Error occurred at line: 9"
+        );
+        assert_eq!(presentable(b"\x1b[31mred\n"), "[31mred");
+    }
+
+    #[test]
+    fn a_program_that_fails_or_is_missing_is_said_so() {
+        let error = run("false", &[], None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert!(
+            error.to_string().contains("false: exit status: 1"),
+            "{error}"
+        );
+        let error = run("no-such-program", &[], None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let start = Instant::now();
+        assert!(
+            finish(&mut child, Duration::from_millis(20))
+                .unwrap()
+                .is_none()
+        );
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
 }

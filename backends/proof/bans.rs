@@ -1,132 +1,307 @@
-//! Who is turned away, and by which rules: an accept must not let them in.
+//! Whom an accept must not let in: clients that rules turn away by their source, openly or by not sending them on.
 
 use crate::model::ports::PortSet;
 use crate::model::reach::Family;
-use crate::model::ruleset::{Chain, Elements, Hook, Rule, Ruleset, Statement, Table, Verdict};
+use crate::model::ruleset::{Chain, ElementKey, Elements, Hook, Rule, Ruleset, Statement, Verdict};
 
-use super::trace::Spot;
-use super::verdict::rule_effect;
+use super::flow::Memory;
+use super::names::Names;
+use super::packet::{Packet, Phase};
+use super::scope::Ports;
+use super::steps::Recorder;
+use super::trace::{Spot, Tracer};
+use super::truth::Truth;
+use super::verdict::{arrivals, sees};
 
-/// The hooks that lead into a chain, and whether a ban does.
-pub(super) fn ways_into(
-    ruleset: &Ruleset,
-    table_index: usize,
-    chain: &str,
-    ports: &PortSet,
-) -> (Vec<Hook>, bool) {
-    let Some(table) = ruleset.tables.get(table_index) else {
-        return (Vec::new(), false);
-    };
-    let (mut hooks, mut banned) = (Vec::new(), false);
-    let mut seen = vec![chain];
-    let mut next = 0;
-    while let Some(name) = seen.get(next).copied() {
-        next += 1;
-        let base = table.chain(name).and_then(|chain| chain.base.as_ref());
-        hooks.extend(base.map(|base| base.hook));
-        for caller in &table.chains {
-            for rule in caller.rules() {
-                if !targets(table, rule).any(|target| target == name) {
-                    continue;
-                }
-                banned |= turns_away(ruleset, table_index, rule, ports);
-                if !seen.contains(&caller.name.as_str()) {
-                    seen.push(&caller.name);
-                }
-            }
-        }
-    }
-    (hooks, banned)
-}
+/// Chains nest no deeper (`NFT_JUMP_STACK_SIZE`).
+const MOST_JUMPS: usize = 16;
 
-/// The chains that a rule can send a packet to.
-pub(super) fn targets<'a>(table: &'a Table, rule: &'a Rule) -> impl Iterator<Item = &'a str> {
-    let of_verdict = |verdict: &'a Verdict| match verdict {
-        Verdict::Jump(chain) | Verdict::Goto(chain) => Some(chain.as_str()),
-        _ => None,
-    };
-    rule.statements.iter().flat_map(move |statement| {
-        let elements = match statement {
-            Statement::VerdictMap { map, .. } => match table.set(map).map(|set| &set.elements) {
-                Some(Elements::Read(elements)) => elements.as_slice(),
-                _ => &[],
-            },
-            _ => &[],
-        };
-        let direct = match statement {
-            Statement::Verdict(verdict) => of_verdict(verdict),
-            _ => None,
-        };
-        let mapped = elements
-            .iter()
-            .filter_map(move |element| element.verdict.as_ref().and_then(of_verdict));
-        direct.into_iter().chain(mapped)
-    })
-}
-
-/// The first rule behind the place, on the way to the end of the base chain, that bans sources from the ports.
-pub(super) fn ban_behind<'a>(
+/// Asks rules whom they turn away.
+#[derive(Debug)]
+pub(crate) struct Bans<'a> {
     ruleset: &'a Ruleset,
-    table: &'a Table,
-    spot: &Spot,
-    ports: &PortSet,
-) -> Option<&'a Rule> {
-    let mut positions: Vec<(usize, usize)> = Vec::new();
-    positions.extend(spot.rule.map(|rule| (spot.chain, rule)));
-    positions.extend(
-        spot.calls
-            .iter()
-            .rev()
-            .take_while(|call| !call.goto)
-            .map(|call| (call.chain, call.rule + 1)),
-    );
-    positions.iter().find_map(|(chain, from)| {
-        let rules = table.chains.get(*chain)?.rules();
-        let mut behind = rules.iter().skip(*from);
-        behind.find(|rule| is_ban(ruleset, spot.table, rule, ports))
-    })
+    names: Vec<Names<'a>>,
+    /// The opening packet on every way in.
+    packets: Vec<Packet<'a>>,
+    /// What is known of the marks: nothing, where some rule gives them to some sources.
+    memory: Memory,
 }
 
-/// Whether the rule, or one in a chain that it leads to, turns away some sources of connections to these ports.
-pub(crate) fn is_ban(ruleset: &Ruleset, table: usize, rule: &Rule, ports: &PortSet) -> bool {
-    let Some(found) = ruleset.tables.get(table) else {
-        return false;
-    };
-    if turns_away(ruleset, table, rule, ports) {
-        return true;
+/// A verdict of a rule, and who meets it.
+#[derive(Debug)]
+struct Side<'a> {
+    truth: Truth,
+    verdict: &'a Verdict,
+}
+
+impl<'a> Bans<'a> {
+    pub(crate) fn new(ruleset: &'a Ruleset) -> Self {
+        let opening = |family, interface, local| Packet {
+            family,
+            phase: Phase::Opening,
+            hook: Hook::Input,
+            priority: 0,
+            netdev: false,
+            interface,
+            local,
+            consulted_interface: false.into(),
+            consulted_address: false.into(),
+        };
+        let packets = Family::BOTH.into_iter().flat_map(|family| {
+            let ways = arrivals(ruleset, family).into_iter();
+            ways.flat_map(move |(interface, addresses)| {
+                let addresses = addresses.into_iter();
+                addresses.map(move |address| opening(family, interface, address))
+            })
+        });
+        let mut bans = Self {
+            ruleset,
+            names: Names::of(ruleset),
+            packets: packets.collect(),
+            memory: Memory::start(),
+        };
+        if bans.marks_sources() {
+            bans.memory = Memory::marked_by_source();
+        }
+        bans
     }
-    let mut chains: Vec<&str> = targets(found, rule).collect();
-    let mut next = 0;
-    while let Some(name) = chains.get(next).copied() {
-        next += 1;
-        for rule in found.chain(name).map_or(&[][..], Chain::rules) {
-            if turns_away(ruleset, table, rule, ports) {
-                return true;
-            }
-            for target in targets(found, rule) {
-                if !chains.contains(&target) {
-                    chains.push(target);
+
+    /// Whether a rule turns away some sources of connections to these ports.
+    pub(crate) fn in_rule(&self, table: usize, rule: &'a Rule, ports: &PortSet) -> bool {
+        self.turns_away(table, rule, ports, MOST_JUMPS)
+    }
+
+    /// Whether before a place some sources are not sent where others are accepted: an accept there would be the first
+    /// that they meet.
+    pub(crate) fn implied_before(&self, spot: &Spot, ports: &PortSet) -> Option<&'a Rule> {
+        let calls = spot.calls.iter().map(|call| (call.chain, Some(call.rule)));
+        let mut frames = calls.chain([(spot.chain, spot.rule)]);
+        frames.find_map(|(chain, end)| {
+            let table = self.ruleset.tables.get(spot.table)?;
+            let rules = table.chains.get(chain)?.rules();
+            let mut before = rules.iter().take(end.unwrap_or(rules.len()));
+            before.find(|rule| self.withholds(spot.table, rule, ports, MOST_JUMPS))
+        })
+    }
+
+    /// Whether a chain is entered by some sources where others are not.
+    pub(crate) fn entered_by_some(&self, table: usize, chain: &str) -> bool {
+        let chains = self.ruleset.tables.get(table).map(|table| &table.chains);
+        let mut rules = chains.into_iter().flatten().flat_map(Chain::rules);
+        rules.any(|rule| {
+            self.any_side(table, rule, |side| match side.verdict {
+                Verdict::Jump(target) | Verdict::Goto(target) => {
+                    target == chain && side.exceptional(&PortSet::all())
+                }
+                _ => false,
+            })
+        })
+    }
+
+    /// Whether any rule sets a mark for some sources only.
+    fn marks_sources(&self) -> bool {
+        let tables = self.ruleset.tables.iter().enumerate();
+        let mut rules = tables.flat_map(|(index, table)| {
+            let chains = table.chains.iter();
+            chains.flat_map(move |chain| chain.rules().iter().map(move |rule| (index, rule)))
+        });
+        rules.any(|(table, rule)| {
+            let marks = |statement: &Statement| matches!(statement, Statement::SetMark { .. });
+            let Some(end) = rule.statements.iter().position(marks) else {
+                return false;
+            };
+            self.each_packet(table, |tracer| {
+                let tests = rule.statements.iter().take(end);
+                let truth = tests.fold(Truth::always(), |truth, statement| {
+                    truth.and(&tracer.test(statement))
+                });
+                truth.source
+            })
+        })
+    }
+
+    /// Whether something holds on any way in.
+    fn each_packet(&self, table: usize, mut holds: impl FnMut(&Tracer<'a, '_>) -> bool) -> bool {
+        let (Some(found), Some(names)) = (self.ruleset.tables.get(table), self.names.get(table))
+        else {
+            return false;
+        };
+        let mut memory = self.memory.clone();
+        let mut recorder = Recorder::default();
+        let packets = self.packets.iter();
+        let mut packets = packets.filter(|packet| sees(found.family, packet.family));
+        packets.any(|packet| {
+            let table = (table, found);
+            let tracer = Tracer::new(table, 0, names, packet, &mut memory, &mut recorder);
+            holds(&tracer)
+        })
+    }
+
+    /// Whether any verdict of a rule fits, on any way in.
+    fn any_side(
+        &self,
+        table: usize,
+        rule: &'a Rule,
+        mut fits: impl FnMut(&Side<'a>) -> bool,
+    ) -> bool {
+        self.each_packet(table, |tracer| {
+            let mut truth = Truth::always();
+            for statement in &rule.statements {
+                match statement {
+                    Statement::Verdict(Verdict::Continue) => {}
+                    Statement::Verdict(verdict) => return fits(&Side { truth, verdict }),
+                    Statement::VerdictMap { map, .. } => {
+                        let found = tracer.mapped(statement);
+                        let names = self.names.get(table);
+                        let map = names.and_then(|names| names.sets.get(map.as_str()));
+                        let settled = map.is_some_and(|map| match &map.elements {
+                            Elements::Read(elements) => elements.iter().all(|element| {
+                                element.verdict.as_ref().is_some_and(|verdict| {
+                                    element.key == ElementKey::CatchAll
+                                        || self.settles(table, verdict)
+                                })
+                            }),
+                            Elements::NotRead => false,
+                        });
+                        return found.into_iter().any(|(mut found, verdict)| {
+                            if settled {
+                                // Who has an element of the map is not without a verdict.
+                                found.lapse = Ports::None;
+                            }
+                            let truth = truth.and(&found);
+                            fits(&Side { truth, verdict })
+                        });
+                    }
+                    _ => truth = truth.and(&tracer.test(statement)),
                 }
             }
+            false
+        })
+    }
+
+    /// Whether a verdict decides about the packet, as far as one can tell.
+    fn settles(&self, table: usize, verdict: &Verdict) -> bool {
+        match verdict {
+            Verdict::Accept | Verdict::Drop | Verdict::Reject(_) => true,
+            Verdict::Jump(chain) | Verdict::Goto(chain) => self.drops(table, chain, MOST_JUMPS),
+            _ => false,
         }
     }
-    false
+
+    fn turns_away(&self, table: usize, rule: &'a Rule, ports: &PortSet, depth: usize) -> bool {
+        let Some(depth) = depth.checked_sub(1) else {
+            return true;
+        };
+        self.any_side(table, rule, |side| {
+            let some = side.exceptional(ports);
+            match side.verdict {
+                Verdict::Drop | Verdict::Reject(_) => some,
+                Verdict::Jump(chain) | Verdict::Goto(chain) => {
+                    // Who goes and does not come back meets no later accept.
+                    let gone = *side.verdict == Verdict::Goto(chain.clone());
+                    let rules = self.rules(table, chain);
+                    some && (self.drops(table, chain, depth)
+                        || gone && !self.accepts(table, chain, depth))
+                        || side.is_met(ports)
+                            && rules
+                                .iter()
+                                .any(|rule| self.turns_away(table, rule, ports, depth))
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// Whether a rule keeps some sources from an accept that others meet, without turning them away.
+    fn withholds(&self, table: usize, rule: &'a Rule, ports: &PortSet, depth: usize) -> bool {
+        let Some(depth) = depth.checked_sub(1) else {
+            return true;
+        };
+        self.any_side(table, rule, |side| {
+            let without = !side.truth.lapse.within(ports).is_empty();
+            match side.verdict {
+                Verdict::Accept => without,
+                Verdict::Jump(chain) | Verdict::Goto(chain) => {
+                    let rules = self.rules(table, chain);
+                    without && self.accepts(table, chain, depth)
+                        || side.is_met(ports)
+                            && rules.iter().enumerate().any(|(index, rule)| {
+                                self.withholds(table, rule, ports, depth)
+                                    || self.sends_back(table, rule, ports)
+                                        && rules
+                                            .iter()
+                                            .skip(index + 1)
+                                            .any(|rule| self.accepted_by(table, rule, depth))
+                            })
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// Whether a rule sends some sources back to the caller.
+    fn sends_back(&self, table: usize, rule: &'a Rule, ports: &PortSet) -> bool {
+        self.any_side(table, rule, |side| {
+            *side.verdict == Verdict::Return && !side.truth.except.within(ports).is_empty()
+        })
+    }
+
+    /// Whether a chain accepts any new connection.
+    fn accepts(&self, table: usize, chain: &str, depth: usize) -> bool {
+        let rules = self.rules(table, chain);
+        rules
+            .iter()
+            .any(|rule| self.accepted_by(table, rule, depth))
+    }
+
+    fn accepted_by(&self, table: usize, rule: &'a Rule, depth: usize) -> bool {
+        let Some(depth) = depth.checked_sub(1) else {
+            return true;
+        };
+        self.any_side(table, rule, |side| {
+            side.truth.may != Ports::None
+                && match side.verdict {
+                    Verdict::Accept => true,
+                    Verdict::Jump(chain) | Verdict::Goto(chain) => {
+                        self.accepts(table, chain, depth)
+                    }
+                    _ => false,
+                }
+        })
+    }
+
+    /// Whether a chain stops any new connection.
+    fn drops(&self, table: usize, chain: &str, depth: usize) -> bool {
+        let Some(depth) = depth.checked_sub(1) else {
+            return true;
+        };
+        self.rules(table, chain).iter().any(|rule| {
+            self.any_side(table, rule, |side| match side.verdict {
+                Verdict::Drop | Verdict::Reject(_) => true,
+                Verdict::Jump(chain) | Verdict::Goto(chain) => self.drops(table, chain, depth),
+                _ => false,
+            })
+        })
+    }
+
+    fn rules(&self, table: usize, chain: &str) -> &'a [Rule] {
+        let names = self.names.get(table);
+        let index = names.and_then(|names| names.chains.get(chain)).copied();
+        let table = self.ruleset.tables.get(table);
+        table
+            .zip(index)
+            .and_then(|(table, index)| table.chains.get(index))
+            .map_or(&[], |chain| chain.rules())
+    }
 }
 
-/// Whether the rule itself turns away some sources.
-fn turns_away(ruleset: &Ruleset, table: usize, rule: &Rule, ports: &PortSet) -> bool {
-    let stops = rule.statements.iter().any(|statement| {
-        matches!(
-            statement,
-            Statement::Verdict(
-                Verdict::Drop | Verdict::Reject(_) | Verdict::Jump(_) | Verdict::Goto(_)
-            ) | Statement::VerdictMap { .. }
-        )
-    });
-    stops
-        && Family::BOTH.iter().any(|family| {
-            !rule_effect(ruleset, table, rule, *family)
-                .within(ports)
-                .is_empty()
-        })
+impl Side<'_> {
+    /// Whether some sources meet the verdict where others do not.
+    fn exceptional(&self, ports: &PortSet) -> bool {
+        !self.truth.except.within(ports).is_empty() || self.truth.source && self.is_met(ports)
+    }
+
+    fn is_met(&self, ports: &PortSet) -> bool {
+        !self.truth.may.within(ports).is_empty()
+    }
 }

@@ -4,15 +4,20 @@
 //! to a local address: its opening packet, the reply, and the client's next packet. Nothing else in the program decides
 //! what is open.
 
-pub(crate) mod bans;
+mod bans;
+mod changes;
 mod describe;
+mod flow;
+mod names;
 mod packet;
 pub mod place;
+mod scope;
 mod steps;
 mod trace;
 mod truth;
 mod verdict;
 
+pub(crate) use bans::Bans;
 pub use describe::helper;
 pub use steps::{Effect, Step};
 pub use verdict::{Judgement, Obstacle, filters_input, judge, trace, walk};

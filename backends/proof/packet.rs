@@ -21,6 +21,9 @@ const STATE_UNTRACKED: u32 = 64;
 /// Connection tracking sees packets at this priority; before it, `ct` knows nothing (`NF_IP_PRI_CONNTRACK`).
 const PRIORITY_CONNTRACK: i32 = -200;
 
+/// `ARPHRD_ETHER`.
+const HARDWARE_ETHERNET: u16 = 1;
+
 /// `RTN_UNICAST` and `RTN_LOCAL`, the address types that `fib` returns.
 const ROUTE_UNICAST: u32 = 1;
 const ROUTE_LOCAL: u32 = 2;
@@ -127,6 +130,8 @@ pub(super) struct Situation {
     pub(super) packet_mark: Option<u32>,
     /// The connection's mark.
     pub(super) connection_mark: Option<u32>,
+    /// Some sources have other marks than these.
+    pub(super) marked_by_source: bool,
     /// How connection tracking sees this packet.
     pub(super) tracking: Tracking,
     /// How it saw the opening packet.
@@ -146,6 +151,7 @@ impl Situation {
     pub(super) const START: Self = Self {
         packet_mark: Some(0),
         connection_mark: Some(0),
+        marked_by_source: false,
         tracking: Tracking::Tracked,
         opening: Tracking::Tracked,
     };
@@ -160,6 +166,7 @@ impl Situation {
         Self {
             packet_mark: Some(0),
             connection_mark: self.connection_mark,
+            marked_by_source: self.marked_by_source,
             tracking: Tracking::Tracked,
             opening,
         }
@@ -216,6 +223,15 @@ impl Packet<'_> {
             Field::Payload { base, offset } => {
                 bytes
                     .extend((0..length).map(|index| self.payload(*base, *offset as usize + index)));
+            }
+            Field::ConnectionState
+            | Field::ConnectionStatus
+            | Field::ConnectionDirection
+            | Field::Connection { .. }
+            | Field::Mark(Mark::Connection)
+                if self.before_tracking().is_none() =>
+            {
+                bytes.extend((0..length).map(|_| Byte::other()));
             }
             Field::NetworkFamily => bytes.push(Byte::known(match (self.netdev, self.family) {
                 (true, _) => 5,
@@ -292,6 +308,8 @@ impl Packet<'_> {
             Family::Ipv6 => [0x86, 0xdd],
         };
         match offset {
+            // Tunnels and dial-up links have no such header, or another.
+            _ if self.interface.hardware_type != HARDWARE_ETHERNET => Byte::other(),
             6..12 if self.phase.inbound() => Byte::from(Origin::Unknown(Uncertainty::Source)),
             12 => Byte::known(ether_type[0]),
             13 => Byte::known(ether_type[1]),
@@ -333,11 +351,12 @@ impl Packet<'_> {
             1 => Byte::from(Origin::PortLow),
             2 => Byte::from(Origin::RemotePortHigh),
             3 => Byte::from(Origin::RemotePortLow),
-            13 => Byte::known(match self.phase {
-                Phase::Opening => 0x02,
-                Phase::Reply => 0x12,
-                Phase::Following => 0x10,
-            }),
+            13 => match self.phase {
+                Phase::Opening => Byte::known(0x02),
+                Phase::Reply => Byte::known(0x12),
+                // Of the client's later packets some have "push" beside "acknowledge".
+                Phase::Following => Byte::partly(0xf7, 0x10, Origin::Unknown(Uncertainty::Other)),
+            },
             _ => Byte::other(),
         }
     }
@@ -369,6 +388,9 @@ impl Packet<'_> {
             }
         };
         match value {
+            _ if situation.marked_by_source => {
+                bytes.extend([Byte::from(Origin::Unknown(Uncertainty::Source)); 4]);
+            }
             Some(value) => push(bytes, &value.to_ne_bytes()),
             None => bytes.extend([Byte::other(); 4]),
         }
@@ -404,16 +426,20 @@ impl Packet<'_> {
         Some(())
     }
 
-    /// Whether connection tracking has seen the packet at this point.
-    pub(super) fn before_tracking(&self) -> bool {
-        matches!(self.hook, Hook::Ingress)
-            || matches!(self.hook, Hook::Prerouting | Hook::Output)
-                && self.priority < PRIORITY_CONNTRACK
+    /// Whether connection tracking has yet to see the packet; at its own priority nobody knows who comes first.
+    pub(super) fn before_tracking(&self) -> Option<bool> {
+        match self.hook {
+            Hook::Ingress => Some(true),
+            Hook::Prerouting | Hook::Output if self.priority == PRIORITY_CONNTRACK => None,
+            Hook::Prerouting | Hook::Output => Some(self.priority < PRIORITY_CONNTRACK),
+            _ => Some(false),
+        }
     }
 
     /// Most `ct` keys end the rule when the packet has no entry (`nft_ct_get_eval`).
     fn tracked(&self, situation: &Situation) -> Option<()> {
-        (!self.before_tracking() && situation.tracking != Tracking::Untracked).then_some(())
+        (self.before_tracking() == Some(false) && situation.tracking != Tracking::Untracked)
+            .then_some(())
     }
 
     fn state(&self, situation: &Situation, bytes: &mut Vec<Byte>) {
@@ -421,7 +447,7 @@ impl Packet<'_> {
             None
         } else if situation.tracking == Tracking::Untracked {
             Some(STATE_UNTRACKED)
-        } else if self.before_tracking() {
+        } else if self.before_tracking() == Some(true) {
             Some(STATE_INVALID)
         } else {
             match (self.phase, situation.opening) {

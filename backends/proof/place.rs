@@ -9,7 +9,7 @@ use crate::model::ruleset::{
     TableFamily, Test, Value, Verdict,
 };
 
-use super::bans::{ban_behind, is_ban, targets, ways_into};
+use super::bans::Bans;
 use super::describe;
 use super::packet::Phase;
 use super::trace::{Block, Call, Intent, Spot};
@@ -196,7 +196,7 @@ fn next(
         return Err(no_place(judgement, todo.clone()));
     };
     let ports = block.ports.intersection(todo);
-    let (spot, beyond) = stand_before(ruleset, block, desired).map_err(|mut refusal| {
+    let (spot, local_only) = stand_before(ruleset, block, desired).map_err(|mut refusal| {
         refusal.ports = ports.clone();
         refusal
     })?;
@@ -210,12 +210,16 @@ fn next(
     let ranges = accept.ranges().iter();
     Ok(ranges
         .filter(|range| !ports.intersection(&PortSet::from(**range)).is_empty())
-        .filter_map(|range| insertion(ruleset, &spot, beyond, *range))
+        .filter_map(|range| insertion(ruleset, &spot, *range, local_only))
         .collect())
 }
 
-/// The insertion at a place; `beyond`: the chain also sees packets to others, although this one came from input.
-fn insertion(ruleset: &Ruleset, spot: &Spot, beyond: bool, ports: PortRange) -> Option<Insertion> {
+fn insertion(
+    ruleset: &Ruleset,
+    spot: &Spot,
+    ports: PortRange,
+    local_only: bool,
+) -> Option<Insertion> {
     let table = ruleset.tables.get(spot.table)?;
     let chain = table.chains.get(spot.chain)?;
     let rules = chain.rules();
@@ -241,7 +245,7 @@ fn insertion(ruleset: &Ruleset, spot: &Spot, beyond: bool, ports: PortRange) -> 
             .map(|rule| rule.handle)
             .find(|handle| *handle != 0),
         ports,
-        local_only: beyond || hook(table, spot) != Some(Hook::Input),
+        local_only,
     })
 }
 
@@ -274,8 +278,8 @@ fn no_place(judgement: &Judgement, ports: PortSet) -> Refusal {
     }
 }
 
-/// The place before a block: outward from chains that others share, that are not ours to edit, or that log and drop.
-/// And whether packets to others come by there.
+/// The place before a block, and whether forwarded packets come by: outward from chains that others share, that are not
+/// ours to edit, or that log and drop.
 fn stand_before(
     ruleset: &Ruleset,
     block: &Block,
@@ -312,8 +316,8 @@ fn stand_before(
         let hint = "let them through at ingress; pasvsync does not edit there".to_owned();
         return Err(refuse("ingress-block", message, hint));
     }
-    let (mut spot, intent, beyond) = outward(ruleset, table, block);
-    before_logging(table, &mut spot);
+    let (mut outer, intent) = outward(table, spot.clone(), block.intent);
+    before_logging(table, &mut outer);
     if !force && intent != Intent::CatchAll {
         let what = match intent {
             Intent::Sources => "admits only some sources",
@@ -323,37 +327,66 @@ fn stand_before(
         let hint = "remove the rule, or run again with --force to let the ports in before it";
         return Err(refuse("explicit-deny", message, hint.to_owned()));
     }
-    if let Some(ban) = ban_behind(ruleset, table, &spot, &block.ports).filter(|_| !force) {
-        let message = format!(
-            "rule `{ban}` (handle {}) bans sources, but stands behind {place}: an accept there would let them in",
-            ban.handle
-        );
-        let hint = "move the ban before the block, or run again with --force";
-        return Err(refuse("ban-behind-block", message, hint.to_owned()));
+    let bans = Bans::new(ruleset);
+    let local_only = hook(table, spot) != Some(Hook::Input);
+    let mut found = (outer, local_only);
+    if !force && let Some(refusal) = lets_in(&bans, table, &found.0, block, &place) {
+        // A chain that forwarding shares may hold the bans, too: then the accept stands behind them, for the host alone.
+        let mut inner = spot.clone();
+        before_logging(table, &mut inner);
+        let chain = table.chains.get(inner.chain);
+        let alone = chain.is_some_and(|chain| {
+            !detect::is_foreign(chain) && !bans.entered_by_some(inner.table, &chain.name)
+        });
+        if !alone || lets_in(&bans, table, &inner, block, &place).is_some() {
+            return Err(refusal);
+        }
+        found = (inner, true);
     }
-    Ok((spot, beyond))
+    Ok(found)
 }
 
-fn outward(ruleset: &Ruleset, table: &Table, block: &Block) -> (Spot, Intent, bool) {
-    let (mut spot, mut intent) = (block.spot.clone(), block.intent);
+/// Why an accept at a place would let in whom other rules keep out.
+fn lets_in(
+    bans: &Bans<'_>,
+    table: &Table,
+    spot: &Spot,
+    block: &Block,
+    place: &str,
+) -> Option<Refusal> {
+    let refusal = |code, message, hint: &str| Refusal {
+        code,
+        message,
+        hint: Some(hint.to_owned()),
+        ports: PortSet::EMPTY,
+    };
+    if let Some(rule) = bans.implied_before(spot, &block.ports) {
+        let message = format!(
+            "rule `{rule}` (handle {}) keeps some sources from being accepted: an accept before {place} would let them in",
+            rule.handle
+        );
+        let hint = "turn those sources away by a rule of their own, or run again with --force";
+        return Some(refusal("implied-ban", message, hint));
+    }
+    let ban = ban_behind(bans, table, spot, &block.ports)?;
+    let message = format!(
+        "rule `{ban}` (handle {}) bans sources, but stands behind {place}: an accept there would let them in",
+        ban.handle
+    );
+    let hint = "move the ban before the block, or run again with --force";
+    Some(refusal("ban-behind-block", message, hint))
+}
+
+fn outward(table: &Table, mut spot: Spot, mut intent: Intent) -> (Spot, Intent) {
     while let Some(call) = spot.calls.last().copied() {
         let Some(chain) = table.chains.get(spot.chain) else {
             break;
         };
-        let (foreign, shared) = (detect::is_foreign(chain), shared(table, chain, call));
-        if !foreign && !shared && !logs_and_drops(chain, spot.rule) {
+        let leave = detect::is_foreign(chain)
+            || shared(table, chain, call)
+            || logs_and_drops(chain, spot.rule);
+        if !leave {
             break;
-        }
-        // An accept further out would let in whom the chain bans before the block. Inside, it may not let anything
-        // through to others.
-        if shared && !foreign {
-            let before = chain.rules().iter().take(spot.rule.unwrap_or(usize::MAX));
-            let mut bans = before.filter(|rule| is_ban(ruleset, spot.table, rule, &block.ports));
-            let (bases, banned) = ways_into(ruleset, spot.table, &chain.name, &block.ports);
-            if bans.next().is_some() && !banned {
-                let beyond = bases.iter().any(|hook| *hook != Hook::Input);
-                return (spot, intent, beyond);
-            }
         }
         if call.source && intent == Intent::CatchAll {
             intent = Intent::Sources;
@@ -362,7 +395,7 @@ fn outward(ruleset: &Ruleset, table: &Table, block: &Block) -> (Spot, Intent, bo
         spot.chain = call.chain;
         spot.rule = Some(call.rule);
     }
-    (spot, intent, false)
+    (spot, intent)
 }
 
 /// The rules that log what is about to be dropped belong to the drop.
@@ -412,6 +445,32 @@ fn shared(table: &Table, chain: &Chain, call: Call) -> bool {
     })
 }
 
+/// The chains that a rule can send a packet to.
+fn targets<'a>(table: &'a Table, rule: &'a Rule) -> impl Iterator<Item = &'a str> {
+    use crate::model::ruleset::Elements;
+    let of_verdict = |verdict: &'a Verdict| match verdict {
+        Verdict::Jump(chain) | Verdict::Goto(chain) => Some(chain.as_str()),
+        _ => None,
+    };
+    rule.statements.iter().flat_map(move |statement| {
+        let elements = match statement {
+            Statement::VerdictMap { map, .. } => match table.set(map).map(|set| &set.elements) {
+                Some(Elements::Read(elements)) => elements.as_slice(),
+                _ => &[],
+            },
+            _ => &[],
+        };
+        let direct = match statement {
+            Statement::Verdict(verdict) => of_verdict(verdict),
+            _ => None,
+        };
+        let mapped = elements
+            .iter()
+            .filter_map(move |element| element.verdict.as_ref().and_then(of_verdict));
+        direct.into_iter().chain(mapped)
+    })
+}
+
 /// Whether the chain only logs before it drops: an accept inside would leave log lines of accepted packets behind.
 fn logs_and_drops(chain: &Chain, rule: Option<usize>) -> bool {
     let Some(block) = rule else { return false };
@@ -436,6 +495,29 @@ fn decides(statement: &Statement) -> bool {
         | Statement::NotDecoded { .. } => true,
         _ => false,
     }
+}
+
+/// The first rule behind the place, on the way to the end of the base chain, that bans sources from the ports.
+fn ban_behind<'a>(
+    bans: &Bans<'a>,
+    table: &'a Table,
+    spot: &Spot,
+    ports: &PortSet,
+) -> Option<&'a Rule> {
+    let mut positions: Vec<(usize, usize)> = Vec::new();
+    positions.extend(spot.rule.map(|rule| (spot.chain, rule)));
+    positions.extend(
+        spot.calls
+            .iter()
+            .rev()
+            .take_while(|call| !call.goto)
+            .map(|call| (call.chain, call.rule + 1)),
+    );
+    positions.iter().find_map(|(chain, from)| {
+        let rules = table.chains.get(*chain)?.rules();
+        let mut behind = rules.iter().skip(*from);
+        behind.find(|rule| bans.in_rule(spot.table, rule, ports))
+    })
 }
 
 /// Makes the insertion in memory.

@@ -1,20 +1,17 @@
 //! One base chain: a whole set of ports sent through its rules at once.
 
-use std::collections::HashMap;
-
 use crate::model::ports::PortSet;
-use crate::model::ruleset::{
-    Mark, Nat, NatKind, PayloadBase, Policy, Rule, Ruleset, Set, Statement, Table, Uncertainty,
-    Verdict,
-};
+use crate::model::ruleset::{Policy, Rule, Statement, Table, Uncertainty, Verdict};
 
-use super::packet::{Packet, Phase, Situation, Tracking};
+use super::flow::{Flow, Here, Memory, Path, Split};
+use super::names::Names;
+use super::packet::{Packet, Phase, Situation};
+use super::scope::Ports;
 use super::steps::{Effect, Recorder};
-use super::truth::{self, Ports, Truth};
+use super::truth::{self, Truth};
 
-/// A rule's ports are its admin's intent when they are at most this many; more is a catch-all such as
-/// `tcp dport != { 22, 80 }`.
-const EXPLICIT_PORTS: u32 = 32_768;
+/// Bans of no more addresses than this (of `2^32`) are not added up: half a million of them make not yet one half.
+const FEW_ADDRESSES: u64 = 1 << 12;
 
 /// A place in the ruleset, by index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,93 +80,8 @@ pub(super) struct Outcome {
     pub(super) translated: PortSet,
     /// Bans that this connection passes by.
     pub(super) bans: Vec<Spot>,
-}
-
-impl Outcome {
-    /// The same where the packets perhaps do not come by at all.
-    pub(super) fn doubted(mut self) -> Self {
-        for block in std::mem::take(&mut self.blocked) {
-            self.accepted
-                .push((block.ports.clone(), block.spot.clone()));
-            self.maybe_blocked.push(Doubt {
-                spot: block.spot,
-                ports: block.ports,
-                unknown: false,
-            });
-        }
-        self
-    }
-}
-
-/// Chains and sets by name, for one table.
-#[derive(Debug)]
-pub(super) struct Names<'a> {
-    chains: HashMap<&'a str, usize>,
-    sets: HashMap<&'a str, &'a Set>,
-}
-
-impl<'a> Names<'a> {
-    /// The names of every table of the ruleset.
-    pub(super) fn of(ruleset: &'a Ruleset) -> Vec<Self> {
-        let chains = |table: &'a Table| {
-            let names = table.chains.iter().map(|chain| chain.name.as_str());
-            names.zip(0..).collect()
-        };
-        let sets = |table: &'a Table| {
-            let named = table.sets.iter().map(|set| (set.name.as_str(), set));
-            named.collect()
-        };
-        ruleset
-            .tables
-            .iter()
-            .map(|table| Self {
-                chains: chains(table),
-                sets: sets(table),
-            })
-            .collect()
-    }
-}
-
-/// The ports on their way: surely here, or here under a condition.
-#[derive(Clone, Debug, Default)]
-struct Flow {
-    sure: PortSet,
-    restricted: PortSet,
-    unknown: PortSet,
-}
-
-impl Flow {
-    fn is_empty(&self) -> bool {
-        self.sure.is_empty() && self.restricted.is_empty() && self.unknown.is_empty()
-    }
-
-    fn conditional(&mut self, unknown: bool) -> &mut PortSet {
-        if unknown {
-            &mut self.unknown
-        } else {
-            &mut self.restricted
-        }
-    }
-}
-
-/// What has been tested on the way to a chain.
-#[derive(Clone, Debug)]
-struct Path {
-    calls: Vec<Call>,
-    /// The ports that every jump on the way surely let in.
-    ports: Ports,
-}
-
-impl Path {
-    fn intent(&self, truth: &Truth) -> Intent {
-        if truth.source {
-            return Intent::Sources;
-        }
-        match self.ports.and(&truth.must) {
-            Ports::Some(ports) if ports.len() <= EXPLICIT_PORTS => Intent::Ports,
-            _ => Intent::CatchAll,
-        }
-    }
+    /// Those of them that turn away more than a few: how many of `2^32` addresses, from which ports.
+    pub(super) shares: Vec<(PortSet, u64, Spot)>,
 }
 
 /// Sends a port set through one base chain.
@@ -179,9 +91,11 @@ pub(super) struct Tracer<'a, 'p> {
     pub(super) base: usize,
     pub(super) names: &'p Names<'a>,
     pub(super) packet: &'p Packet<'a>,
-    pub(super) situations: &'p mut Vec<(PortSet, Situation)>,
+    pub(super) memory: &'p mut Memory,
     pub(super) recorder: &'p mut Recorder,
     pub(super) outcome: Outcome,
+    /// The ports that this is about.
+    asked: PortSet,
     /// Where sure ports left for the policy other than at the end of the base chain.
     exits: Vec<(PortSet, Spot, Intent)>,
 }
@@ -192,7 +106,7 @@ impl<'a, 'p> Tracer<'a, 'p> {
         base: usize,
         names: &'p Names<'a>,
         packet: &'p Packet<'a>,
-        situations: &'p mut Vec<(PortSet, Situation)>,
+        memory: &'p mut Memory,
         recorder: &'p mut Recorder,
     ) -> Self {
         Self {
@@ -201,15 +115,17 @@ impl<'a, 'p> Tracer<'a, 'p> {
             base,
             names,
             packet,
-            situations,
+            memory,
             recorder,
             outcome: Outcome::default(),
+            asked: PortSet::all(),
             exits: Vec::new(),
         }
     }
 
     /// What the base chain does with the ports.
     pub(super) fn run(mut self, ports: &PortSet, policy: Policy) -> Outcome {
+        self.asked = ports.clone();
         let path = Path {
             calls: Vec::new(),
             ports: Ports::All,
@@ -306,27 +222,31 @@ impl<'a, 'p> Tracer<'a, 'p> {
             returned,
             path,
         };
-        for (position, statement) in rule.statements.iter().enumerate() {
+        for statement in &rule.statements {
             match statement {
                 Statement::Match { .. }
                 | Statement::Lookup { .. }
                 | Statement::Condition { .. } => {
                     truth = truth.and(&self.test(statement));
                 }
-                Statement::NotDecoded { .. } => {
+                Statement::NotDecoded { name } => {
                     truth = truth.and(&Truth::maybe(Uncertainty::NotDecoded));
-                    if position + 1 == rule.statements.len() {
+                    // A match of iptables only tells whether the rule goes on; anything else might be the end.
+                    if !name.starts_with("-m ") {
                         self.doubt(&truth, &here, true);
                         self.record(&truth, &here, &Effect::NotDecoded);
                     }
+                }
+                // It leaves the decision to the rest of the rule.
+                Statement::Verdict(Verdict::Continue) => {
+                    self.record(&truth, &here, &Effect::Continue);
                 }
                 Statement::Verdict(verdict) => {
                     self.decide(&truth, verdict, &mut here);
                     break;
                 }
                 Statement::VerdictMap { value, map } => {
-                    self.verdict_map(&truth, value, map, &mut here);
-                    break;
+                    truth = self.verdict_map(&truth, value, map, &mut here);
                 }
                 Statement::Nat(nat)
                     if nat
@@ -337,6 +257,16 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     break;
                 }
                 Statement::SetMark { mark, value } => self.set_mark(&truth, *mark, *value, &here),
+                Statement::UpdateSet {
+                    set, uncertainty, ..
+                } => {
+                    let split = here.split(&truth);
+                    let ports = split.sure.union(&split.maybe).union(&split.conditional());
+                    self.memory.update(self.table_index, set, ports);
+                    if let Some(uncertainty) = uncertainty {
+                        truth = truth.and(&Truth::condition(*uncertainty));
+                    }
+                }
                 Statement::Notrack => self.notrack(&truth, &here),
                 Statement::Tproxy { .. } => self.doubt(&truth, &here, false),
                 Statement::Rewrite {
@@ -357,29 +287,26 @@ impl<'a, 'p> Tracer<'a, 'p> {
         }
     }
 
-    /// The ports for which the rule turns away others than this connection.
-    pub(super) fn exceptions(&self, rule: &Rule) -> Ports {
-        let mut truth = Truth::always();
-        let mut mapped = Ports::None;
-        for statement in &rule.statements {
-            truth = truth.and(&self.test(statement));
-            if let Statement::VerdictMap { value, map } = statement
-                && let Some(map) = self.names.sets.get(map.as_str())
-                && let Some(bytes) = self.packet.load(value, &Situation::START)
-            {
-                for (found, _) in truth::verdicts(&bytes, map, self.packet.family) {
-                    mapped = mapped.or(&truth.and(&found).except);
-                }
-            }
+    /// The verdicts of a map, each with who meets it.
+    pub(super) fn mapped(&self, statement: &'a Statement) -> Vec<(Truth, &'a Verdict)> {
+        let mut mapped = Vec::new();
+        if let Statement::VerdictMap { value, map } = statement
+            && let Some(map) = self.names.sets.get(map.as_str()).copied()
+            && let Some(bytes) = self.packet.load(value, &Situation::START)
+        {
+            let verdicts = truth::verdicts(&bytes, map, self.packet.family).into_iter();
+            mapped.extend(verdicts.filter_map(|(truth, verdict)| Some((truth, verdict?))));
         }
-        truth.except.or(&mapped)
+        mapped
     }
 
-    fn test(&self, statement: &Statement) -> Truth {
+    pub(super) fn test(&self, statement: &Statement) -> Truth {
         match statement {
             Statement::Match { value, test } => {
                 self.in_each_situation(|situation| match self.packet.load(value, situation) {
-                    Some(bytes) => truth::test(&bytes, test, self.packet.family),
+                    Some(bytes) => {
+                        truth::test(&bytes, test, self.packet.family).trimmed(&self.asked)
+                    }
                     None => Truth::never(),
                 })
             }
@@ -395,15 +322,20 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     Some(set) => truth::lookup(&bytes, set, self.packet.family),
                     None => Truth::maybe(Uncertainty::NotDecoded),
                 };
+                let found = self.memory.after_updates(self.table_index, set, found);
                 if *negated { found.not() } else { found }
             }),
-            Statement::Condition { uncertainty, .. } => Truth::condition(*uncertainty),
+            Statement::Condition { uncertainty, .. }
+            | Statement::UpdateSet {
+                uncertainty: Some(uncertainty),
+                ..
+            } => Truth::condition(*uncertainty),
             _ => Truth::always(),
         }
     }
 
     fn in_each_situation(&self, test: impl Fn(&Situation) -> Truth) -> Truth {
-        match self.situations.as_slice() {
+        match self.memory.situations.as_slice() {
             [(_, situation)] => test(situation),
             several => several
                 .iter()
@@ -413,12 +345,13 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     truth.must = truth.must.and(&scope);
                     truth.may = truth.may.and(&scope);
                     truth.except = truth.except.and(&scope);
+                    truth.lapse = truth.lapse.and(&scope);
                     sum.or(&truth)
                 }),
         }
     }
 
-    fn record(&mut self, truth: &Truth, here: &Here<'_, '_>, effect: &Effect) {
+    pub(super) fn record(&mut self, truth: &Truth, here: &Here<'_, '_>, effect: &Effect) {
         if self.recorder.on {
             let moved = truth.may.within(&here.flow.sure);
             if !moved.is_empty() {
@@ -429,19 +362,21 @@ impl<'a, 'p> Tracer<'a, 'p> {
         }
     }
 
+    /// Follows the verdicts of a map; returns for which ports the rule goes on behind it.
     fn verdict_map(
         &mut self,
         truth: &Truth,
         value: &'a crate::model::ruleset::Value,
         map: &str,
         here: &mut Here<'_, '_>,
-    ) {
+    ) -> Truth {
         let Some(map) = self.names.sets.get(map).copied() else {
             let truth = truth.and(&Truth::maybe(Uncertainty::NotDecoded));
             self.doubt(&truth, here, true);
-            return;
+            return truth;
         };
-        let situations: Vec<(PortSet, Situation)> = self.situations.clone();
+        let mut onward = Truth::never();
+        let situations: Vec<(PortSet, Situation)> = self.memory.situations.clone();
         let several = situations.len() > 1;
         for (ports, situation) in &situations {
             let Some(bytes) = self.packet.load(value, situation) else {
@@ -455,18 +390,25 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     both.may = both.may.and(&scope);
                 }
                 match verdict {
+                    Some(Verdict::Continue) => {
+                        self.record(&both, here, &Effect::Continue);
+                        onward = onward.or(&both);
+                    }
                     Some(verdict) => self.decide(&both, verdict, here),
-                    None => self.doubt(&both, here, true),
+                    None => {
+                        self.doubt(&both, here, true);
+                        onward = onward.or(&both);
+                    }
                 }
             }
         }
+        onward
     }
 
     /// Notes that the ports may be stopped here, or (where `accept` too) let through.
-    fn doubt(&mut self, truth: &Truth, here: &Here<'_, '_>, unknown: bool) {
+    pub(super) fn doubt(&mut self, truth: &Truth, here: &Here<'_, '_>, unknown: bool) {
         let split = here.split(truth);
-        let conditional = split.restricted.union(&split.unknown);
-        let ports = split.sure.union(&split.maybe).union(&conditional);
+        let ports = split.sure.union(&split.maybe).union(&split.conditional());
         if ports.is_empty() {
             return;
         }
@@ -498,7 +440,7 @@ impl<'a, 'p> Tracer<'a, 'p> {
         }
     }
 
-    fn accept(&mut self, truth: &Truth, here: &mut Here<'_, '_>) {
+    pub(super) fn accept(&mut self, truth: &Truth, here: &mut Here<'_, '_>) {
         let split = here.split(truth);
         let spot = self.spot(here.chain, here.index, here.path);
         let mut doubts = Here::conditional(truth, &split);
@@ -523,7 +465,7 @@ impl<'a, 'p> Tracer<'a, 'p> {
         }
     }
 
-    fn stop(&mut self, truth: &Truth, here: &mut Here<'_, '_>, intent: Option<Intent>) {
+    pub(super) fn stop(&mut self, truth: &Truth, here: &mut Here<'_, '_>, intent: Option<Intent>) {
         let split = here.split(truth);
         let spot = self.spot(here.chain, here.index, here.path);
         for (ports, unknown) in Here::conditional(truth, &split) {
@@ -536,13 +478,23 @@ impl<'a, 'p> Tracer<'a, 'p> {
                 });
             }
         }
-        if !split.except.is_empty() {
-            self.outcome.bans.push(spot.clone());
-        }
+        self.ban(truth, &split, &spot);
         here.settle(truth, &split);
         if !split.sure.is_empty() {
             let intent = intent.unwrap_or_else(|| here.path.intent(truth));
             self.block(split.sure, spot, intent);
+        }
+    }
+
+    /// Notes whom a rule turns away, if not this connection.
+    fn ban(&mut self, truth: &Truth, split: &Split, spot: &Spot) {
+        if split.except.is_empty() {
+            return;
+        }
+        self.outcome.bans.push(spot.clone());
+        if truth.share > FEW_ADDRESSES {
+            let share = (split.except.clone(), truth.share, spot.clone());
+            self.outcome.shares.push(share);
         }
     }
 
@@ -574,10 +526,7 @@ impl<'a, 'p> Tracer<'a, 'p> {
             self.doubt(truth, here, true);
             return;
         };
-        if !split.except.is_empty() {
-            let spot = self.spot(here.chain, here.index, here.path);
-            self.outcome.bans.push(spot);
-        }
+        self.ban(truth, &split, &self.spot(here.chain, here.index, here.path));
         let mut into = Flow {
             sure: split.sure.clone(),
             restricted: split.restricted.clone(),
@@ -626,163 +575,5 @@ impl<'a, 'p> Tracer<'a, 'p> {
             rule: None,
         };
         self.exits.push((rest, end, intent));
-    }
-
-    fn nat(&mut self, truth: &Truth, nat: &Nat, here: &mut Here<'_, '_>) {
-        self.record(truth, here, &Effect::Translate(nat.text.clone()));
-        let elsewhere = match nat.kind {
-            NatKind::Source => Truth::never(),
-            NatKind::Redirect => moves(nat),
-            NatKind::Dnat => {
-                let here =
-                    !nat.sets_address || nat.address.is_some() && nat.address == self.packet.local;
-                if nat.sets_address {
-                    self.packet.consulted_address.set(true);
-                }
-                if here { moves(nat) } else { Truth::always() }
-            }
-        };
-        if nat.kind != NatKind::Source {
-            let split = here.split(truth);
-            self.outcome.translated = self.outcome.translated.union(&split.sure);
-            if !split.maybe.is_empty() {
-                let maybe = Truth {
-                    must: Ports::None,
-                    ..truth.clone()
-                };
-                self.doubt(&maybe, here, false);
-            }
-        }
-        self.stop(&truth.and(&elsewhere), here, Some(Intent::Translated));
-        self.accept(truth, here);
-    }
-
-    fn set_mark(&mut self, truth: &Truth, mark: Mark, value: Option<u32>, here: &Here<'_, '_>) {
-        let set = |situation: &mut Situation, value: Option<u32>| match mark {
-            Mark::Packet => situation.packet_mark = value,
-            Mark::Connection => situation.connection_mark = value,
-        };
-        let split = here.split(truth);
-        self.change(&split.sure, |situation| set(situation, value));
-        for ports in [&split.maybe, &split.restricted, &split.unknown] {
-            self.change(ports, |situation| set(situation, None));
-        }
-    }
-
-    fn notrack(&mut self, truth: &Truth, here: &Here<'_, '_>) {
-        // Once connection tracking has seen the packet, notrack does nothing (`nft_notrack_eval`).
-        if !self.packet.before_tracking() {
-            return;
-        }
-        let split = here.split(truth);
-        self.change(&split.sure, |situation| {
-            situation.tracking = Tracking::Untracked;
-        });
-        for ports in [&split.maybe, &split.restricted, &split.unknown] {
-            self.change(ports, |situation| situation.tracking = Tracking::Unclear);
-        }
-    }
-
-    fn change(&mut self, ports: &PortSet, change: impl Fn(&mut Situation)) {
-        if ports.is_empty() {
-            return;
-        }
-        let mut changed = Vec::with_capacity(self.situations.len() + 1);
-        for (scope, situation) in self.situations.drain(..) {
-            let inside = scope.intersection(ports);
-            let outside = scope.difference(ports);
-            if !outside.is_empty() {
-                changed.push((outside, situation));
-            }
-            if !inside.is_empty() {
-                let mut situation = situation;
-                change(&mut situation);
-                changed.push((inside, situation));
-            }
-        }
-        *self.situations = changed;
-    }
-
-    /// Whether rewriting these bytes changes an address, a port or the protocol.
-    fn readdresses(&self, base: PayloadBase, offset: u32, length: u32) -> bool {
-        let end = offset + length;
-        match (base, self.packet.family) {
-            (PayloadBase::Network, crate::model::reach::Family::Ipv4) => {
-                end > 12 || (offset..end).contains(&9)
-            }
-            (PayloadBase::Network, crate::model::reach::Family::Ipv6) => {
-                end > 8 || (offset..end).contains(&6)
-            }
-            (PayloadBase::Transport, _) => offset < 4 || (offset..end).contains(&13),
-            (PayloadBase::Link, _) => true,
-            (PayloadBase::Inner, _) => false,
-        }
-    }
-}
-
-/// The ports that get another number.
-fn moves(nat: &Nat) -> Truth {
-    match (nat.sets_port, nat.ports) {
-        (false, _) => Truth::never(),
-        (true, Some((first, last))) if first == last => {
-            Truth::exactly(PortSet::from(crate::model::ports::PortRange::single(first))).not()
-        }
-        (true, Some(_)) => Truth::always(),
-        (true, None) => Truth::maybe(Uncertainty::Other),
-    }
-}
-
-/// Where the tracer stands, and with what.
-struct Here<'f, 'r> {
-    chain: usize,
-    index: usize,
-    flow: &'f mut Flow,
-    returned: &'f mut PortSet,
-    path: &'r Path,
-}
-
-/// A flow, split by a test.
-struct Split {
-    /// Surely here, surely passes.
-    sure: PortSet,
-    /// Surely here, may pass.
-    maybe: PortSet,
-    /// Surely here; others than this connection pass.
-    except: PortSet,
-    /// Perhaps here, may pass.
-    restricted: PortSet,
-    unknown: PortSet,
-}
-
-impl Here<'_, '_> {
-    fn split(&self, truth: &Truth) -> Split {
-        let sure = truth.must.within(&self.flow.sure);
-        let may = truth.may.within(&self.flow.sure);
-        Split {
-            maybe: may.difference(&sure),
-            except: truth.except.within(&self.flow.sure).difference(&may),
-            restricted: truth.may.within(&self.flow.restricted),
-            unknown: truth.may.within(&self.flow.unknown),
-            sure,
-        }
-    }
-
-    /// The ports that meet the verdict under a condition, and whether that condition is not understood.
-    fn conditional(truth: &Truth, split: &Split) -> Vec<(PortSet, bool)> {
-        let not_decoded = truth.why == Uncertainty::NotDecoded && truth.may != truth.must;
-        vec![
-            (split.maybe.clone(), not_decoded),
-            (split.restricted.clone(), not_decoded),
-            (split.unknown.clone(), true),
-        ]
-    }
-
-    /// Takes out of the flow what the verdict surely ends.
-    fn settle(&mut self, truth: &Truth, split: &Split) {
-        self.flow.sure = self.flow.sure.difference(&split.sure);
-        if !self.flow.restricted.is_empty() || !self.flow.unknown.is_empty() {
-            self.flow.restricted = truth.must.without(&self.flow.restricted);
-            self.flow.unknown = truth.must.without(&self.flow.unknown);
-        }
     }
 }

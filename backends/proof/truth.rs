@@ -7,75 +7,25 @@ use crate::model::ruleset::{
 };
 
 use super::packet::{Byte, Origin};
+use super::scope::Ports;
 
-/// A source test that singles out less than one address in `2^NARROW_BITS` is a ban or an exception: an unknown remote
-/// address does not match it.
-const NARROW_BITS: u32 = 8;
+/// A source test that singles out less than one address in so many powers of two is a ban or an exception: an unknown
+/// remote address does not match it. Of `2000::/3` only small parts are in use: a registry has a /12 or two.
+fn narrow_bits(family: Family) -> u32 {
+    match family {
+        Family::Ipv4 => 8,
+        Family::Ipv6 => 16,
+    }
+}
+
+/// The part of `2000::/3` that is in use, in powers of two.
+const USED_BITS: u32 = 6;
+
+/// More intervals than any rule names by hand.
+const MOST_INTERVALS: usize = 4096;
 
 /// The whole of what [`Truth::share`] counts.
-const ALL_ADDRESSES: u64 = 1 << 32;
-
-/// A port set that is most often nothing or everything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ports {
-    None,
-    All,
-    Some(PortSet),
-}
-
-impl Ports {
-    pub(super) fn from_set(set: PortSet) -> Self {
-        if set.is_empty() {
-            Self::None
-        } else if set.len() == 65_536 {
-            Self::All
-        } else {
-            Self::Some(set)
-        }
-    }
-
-    pub(super) fn and(&self, other: &Self) -> Self {
-        match (self, other) {
-            (Self::None, _) | (_, Self::None) => Self::None,
-            (Self::All, set) | (set, Self::All) => set.clone(),
-            (Self::Some(left), Self::Some(right)) => Self::from_set(left.intersection(right)),
-        }
-    }
-
-    pub(super) fn or(&self, other: &Self) -> Self {
-        match (self, other) {
-            (Self::All, _) | (_, Self::All) => Self::All,
-            (Self::None, set) | (set, Self::None) => set.clone(),
-            (Self::Some(left), Self::Some(right)) => Self::from_set(left.union(right)),
-        }
-    }
-
-    pub(super) fn not(&self) -> Self {
-        match self {
-            Self::None => Self::All,
-            Self::All => Self::None,
-            Self::Some(set) => Self::from_set(set.complement()),
-        }
-    }
-
-    /// The ports of `set` that are meant.
-    pub(super) fn within(&self, set: &PortSet) -> PortSet {
-        match self {
-            Self::None => PortSet::EMPTY,
-            Self::All => set.clone(),
-            Self::Some(ports) => ports.intersection(set),
-        }
-    }
-
-    /// The ports of `set` that are not meant.
-    pub(super) fn without(&self, set: &PortSet) -> PortSet {
-        match self {
-            Self::None => set.clone(),
-            Self::All => PortSet::EMPTY,
-            Self::Some(ports) => set.difference(ports),
-        }
-    }
-}
+pub(super) const ALL_ADDRESSES: u64 = 1 << 32;
 
 /// The outcome of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +38,8 @@ pub(super) struct Truth {
     pub(super) why: Uncertainty,
     /// Some remote addresses, or some connections beyond a rate, would pass where this one does not.
     pub(super) except: Ports,
+    /// Some would not pass where this one does.
+    pub(super) lapse: Ports,
     /// How many of `2^32` remote addresses are such exceptions, at most.
     pub(super) share: u64,
     /// The outcome depends on the remote address: others fare differently.
@@ -103,6 +55,7 @@ impl Truth {
             may: Ports::All,
             why: Uncertainty::Source,
             except: Ports::None,
+            lapse: Ports::None,
             share: 0,
             source: false,
             port: false,
@@ -123,6 +76,14 @@ impl Truth {
             except: Ports::All,
             source: true,
             ..Self::never()
+        }
+    }
+
+    /// Many remote addresses pass, and many do not.
+    fn some_sources() -> Self {
+        Self {
+            source: true,
+            ..Self::maybe(Uncertainty::Source)
         }
     }
 
@@ -156,11 +117,28 @@ impl Truth {
         }
     }
 
-    fn reason(&self) -> Uncertainty {
-        if self.may == self.must {
-            Uncertainty::Source
-        } else {
-            self.why
+    /// The same about the ports that are asked for, where there are very many intervals: a mask on the port can make
+    /// half of all ports an interval each.
+    pub(super) fn trimmed(mut self, asked: &PortSet) -> Self {
+        for ports in [&mut self.must, &mut self.may, &mut self.except] {
+            if let Ports::Some(set) = ports
+                && set.ranges().len() > MOST_INTERVALS
+            {
+                *ports = Ports::from_set(set.intersection(asked));
+            }
+        }
+        self
+    }
+
+    /// Why either is uncertain. A rate beside another doubt is no longer only a rate: what it lets by may be all there is.
+    fn reason(&self, other: &Self) -> Uncertainty {
+        let doubt = |truth: &Self| (truth.may != truth.must).then_some(truth.why);
+        match (doubt(self), doubt(other)) {
+            (Some(one), Some(another)) if one != another => {
+                one.max(another).max(Uncertainty::Other)
+            }
+            (Some(one), _) | (None, Some(one)) => one,
+            (None, None) => Uncertainty::Source,
         }
     }
 
@@ -171,11 +149,13 @@ impl Truth {
             .except
             .and(&other.may.or(&other.except))
             .or(&other.except.and(&self.may.or(&self.except)));
+        let lapse = self.lapse.and(&other.may).or(&other.lapse.and(&self.may));
         Self {
             must: self.must.and(&other.must),
             may,
-            why: self.reason().max(other.reason()),
+            why: self.reason(other),
             except,
+            lapse,
             share: self.share.max(other.share),
             source: self.source || other.source,
             port: self.port || other.port,
@@ -186,8 +166,12 @@ impl Truth {
         Self {
             must: self.must.or(&other.must),
             may: self.may.or(&other.may),
-            why: self.reason().max(other.reason()),
+            why: self.reason(other),
             except: self.except.or(&other.except),
+            lapse: self
+                .lapse
+                .and(&other.must.not())
+                .or(&other.lapse.and(&self.must.not())),
             share: self.share.saturating_add(other.share),
             source: self.source || other.source,
             port: self.port || other.port,
@@ -199,8 +183,9 @@ impl Truth {
             must: self.may.not(),
             may: self.must.not(),
             why: self.why,
-            // Where an exception passed and this connection did not, it is now the other way round: nothing to except.
-            except: Ports::None,
+            // Where an exception passed and this connection did not, it is now the other way round.
+            except: self.lapse.clone(),
+            lapse: self.except.clone(),
             share: 0,
             source: self.source,
             port: self.port,
@@ -215,8 +200,8 @@ pub(super) fn test(bytes: &[Byte], test: &Test, family: Family) -> Truth {
             let low = vec![0x00; data.len()];
             let high = vec![0xff; data.len()];
             match operator {
-                Operator::Equal => equal(bytes, data),
-                Operator::NotEqual => equal(bytes, data).not(),
+                Operator::Equal => equal(bytes, data, family),
+                Operator::NotEqual => equal(bytes, data, family).not(),
                 Operator::LessOrEqual => between(bytes, &low, data, family),
                 Operator::GreaterOrEqual => between(bytes, data, &high, family),
                 Operator::Less => between(bytes, data, &high, family).not(),
@@ -240,10 +225,12 @@ struct Wanted {
     /// Mask and value for the port, and for the client's port.
     port: (u16, u16),
     remote_port: (u16, u16),
+    /// Bits of the sender's hardware address.
+    hardware_bits: u32,
     unknown: Option<Uncertainty>,
 }
 
-fn equal(bytes: &[Byte], data: &[u8]) -> Truth {
+fn equal(bytes: &[Byte], data: &[u8], family: Family) -> Truth {
     let mut wanted = Wanted::default();
     for (index, expected) in data.iter().enumerate() {
         let Some(byte) = bytes.get(index) else {
@@ -286,14 +273,15 @@ fn equal(bytes: &[Byte], data: &[u8]) -> Truth {
                 wanted.remote_port.0 |= mask16;
                 wanted.remote_port.1 |= bits16;
             }
+            Origin::Unknown(Uncertainty::Source) => wanted.hardware_bits += mask.count_ones(),
             Origin::Unknown(why) => wanted.unknown = wanted.unknown.max(Some(why)),
         }
     }
-    wanted.truth()
+    wanted.truth(family)
 }
 
 impl Wanted {
-    fn truth(&self) -> Truth {
+    fn truth(&self, family: Family) -> Truth {
         let mut truth = match masked(self.port) {
             None => Truth::always(),
             Some(ports) => Truth::exactly(ports),
@@ -301,7 +289,12 @@ impl Wanted {
         if let Some(ports) = masked(self.remote_port) {
             truth = truth.and(&remote_port(&ports));
         }
-        truth = truth.and(&remote(self.remote_bits));
+        truth = truth.and(&remote(self.remote_bits, family));
+        truth = truth.and(&match self.hardware_bits {
+            0 => Truth::always(),
+            1..8 => Truth::some_sources(),
+            _ => Truth::exception(),
+        });
         match self.unknown {
             None => truth,
             Some(why) => truth.and(&Truth::condition(why)),
@@ -310,17 +303,20 @@ impl Wanted {
 }
 
 /// A test that singles out one remote address in `2^bits`.
-fn remote(bits: u32) -> Truth {
-    match bits {
-        0 => Truth::always(),
-        NARROW_BITS.. => Truth {
-            share: ALL_ADDRESSES.checked_shr(bits).unwrap_or(0),
+fn remote(bits: u32, family: Family) -> Truth {
+    if bits == 0 {
+        Truth::always()
+    } else if bits < narrow_bits(family) {
+        Truth::some_sources()
+    } else {
+        let unused = match family {
+            Family::Ipv4 => 0,
+            Family::Ipv6 => USED_BITS,
+        };
+        Truth {
+            share: ALL_ADDRESSES.checked_shr(bits - unused).unwrap_or(0),
             ..Truth::exception()
-        },
-        _ => Truth {
-            source: true,
-            ..Truth::maybe(Uncertainty::Source)
-        },
+        }
     }
 }
 
@@ -371,7 +367,7 @@ fn between(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Truth {
         {
             break;
         }
-        prefix = prefix.and(&equal(&[*byte], &[*low]));
+        prefix = prefix.and(&equal(&[*byte], &[*low], family));
         (bytes, first, last) = (bytes_rest, first_rest, last_rest);
     }
     prefix.and(&between_rest(bytes, first, last, family))
@@ -406,14 +402,21 @@ fn between_rest(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Tr
         .iter()
         .all(|byte| byte.origin == Origin::Remote && byte.flip == 0)
     {
-        return remote_between(bytes, first, last, family);
+        // Where a mask took bits away, an interval of the rest says little about the address.
+        let whole = |byte: &Byte| byte.known == 0 || family == Family::Ipv6 && byte.known == 0xe0;
+        return if bytes.iter().all(whole) {
+            remote_between(bytes, first, last, family)
+        } else {
+            Truth::some_sources()
+        };
     }
     let why = bytes.iter().filter_map(|byte| match byte.origin {
         Origin::Unknown(why) if byte.known != 0xff => Some(why),
         _ => None,
     });
     match why.max() {
-        Some(why @ (Uncertainty::Source | Uncertainty::NotDecoded)) => Truth::condition(why),
+        Some(Uncertainty::Source) => Truth::some_sources(),
+        Some(Uncertainty::NotDecoded) => Truth::condition(Uncertainty::NotDecoded),
         _ => Truth::maybe(Uncertainty::Other),
     }
 }
@@ -465,18 +468,16 @@ fn remote_between(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> 
     if low == from && high == to {
         return Truth::always();
     }
-    let narrow = high - low <= (to - from) >> NARROW_BITS;
+    let narrow = high - low <= (to - from) >> narrow_bits(family);
     if narrow {
-        let unit = ((to - from) >> 32).max(1);
+        let unused = if family == Family::Ipv6 { USED_BITS } else { 0 };
+        let unit = ((to - from) >> (32 + unused)).max(1);
         Truth {
             share: u64::try_from((high - low + 1) / unit).unwrap_or(ALL_ADDRESSES),
             ..Truth::exception()
         }
     } else {
-        Truth {
-            source: true,
-            ..Truth::maybe(Uncertainty::Source)
-        }
+        Truth::some_sources()
     }
 }
 
@@ -486,16 +487,22 @@ pub(super) fn lookup(bytes: &[Byte], set: &Set, family: Family) -> Truth {
         Elements::NotRead => not_read(bytes),
         Elements::Read(elements) => {
             let mut truth = Truth::never();
-            let mut caught = false;
+            let mut rest = None;
             for element in elements {
-                caught |= element.key == ElementKey::CatchAll;
+                if element.key == ElementKey::CatchAll {
+                    rest = Some(element);
+                    continue;
+                }
                 truth = truth.or(&element_truth(bytes, element, set, family));
                 if truth.must == Ports::All {
                     break;
                 }
             }
-            if caught {
-                return Truth::always();
+            if let Some(element) = rest {
+                if element.uncertainty.is_none() {
+                    return Truth::always();
+                }
+                return truth.or(&element_truth(bytes, element, set, family).and(&truth.not()));
             }
             // Many narrow exceptions can add up to the greater part of the Internet.
             if truth.share > ALL_ADDRESSES / 2 {
@@ -555,7 +562,7 @@ fn not_read(bytes: &[Byte]) -> Truth {
 fn element_truth(bytes: &[Byte], element: &Element, set: &Set, family: Family) -> Truth {
     let truth = match &element.key {
         ElementKey::CatchAll => Truth::always(),
-        ElementKey::Single(data) => equal(bytes, data),
+        ElementKey::Single(data) => equal(bytes, data, family),
         ElementKey::Range(first, last) => {
             let mut truth = Truth::always();
             let mut start = 0;
@@ -569,7 +576,7 @@ fn element_truth(bytes: &[Byte], element: &Element, set: &Set, family: Family) -
                     return Truth::maybe(Uncertainty::NotDecoded);
                 };
                 truth = truth.and(&if first == last {
-                    equal(bytes, first)
+                    equal(bytes, first, family)
                 } else {
                     between(bytes, first, last, family)
                 });

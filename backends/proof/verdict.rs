@@ -4,15 +4,15 @@ use std::net::IpAddr;
 
 use crate::model::ports::PortSet;
 use crate::model::reach::{Family, Reach, ReachEntry, ReachMap};
-use crate::model::ruleset::{
-    BaseChain, ChainKind, Hook, Interface, Rule, Ruleset, Table, TableFamily,
-};
+use crate::model::ruleset::{BaseChain, ChainKind, Hook, Interface, Ruleset, Table, TableFamily};
 
 use super::describe;
-use super::packet::{Packet, Phase, Situation, Tracking};
+use super::flow::Memory;
+use super::names::Names;
+use super::packet::{Packet, Phase};
 use super::steps::{Recorder, Step};
-use super::trace::{Block, Doubt, Intent, Names, Outcome, Spot, Tracer};
-use super::truth::Ports;
+use super::trace::{Block, Doubt, Intent, Outcome, Spot, Tracer};
+use super::truth::ALL_ADDRESSES;
 
 /// The verdicts, and what placement needs to know of the blocks.
 #[derive(Clone, Debug)]
@@ -77,10 +77,9 @@ fn judge_recorded(
     recorder: &mut Recorder,
 ) -> Judgement {
     let names = Names::of(ruleset);
-    let stand_in = no_interface();
     let mut ways: Vec<Way<'_>> = Vec::new();
     let mut dependent = true;
-    for (interface, addresses) in arrivals(ruleset, family, &stand_in) {
+    for (interface, addresses) in arrivals(ruleset, family) {
         for address in addresses {
             let mut way = Way::new(ruleset, family, interface, address);
             way.run(&names, ports, recorder);
@@ -100,65 +99,28 @@ fn judge_recorded(
     combine(ruleset, family, ports, &ways)
 }
 
-/// The ports for which a rule turns away some sources, as a connection that is none of them meets it.
-pub(super) fn rule_effect(ruleset: &Ruleset, table: usize, rule: &Rule, family: Family) -> Ports {
-    let names = Names::of(ruleset);
-    let stand_in = no_interface();
-    let (Some(names), Some(found)) = (names.get(table), ruleset.tables.get(table)) else {
-        return Ports::None;
-    };
-    if !sees(found.family, family) {
-        return Ports::None;
-    }
-    let packet = Packet {
-        family,
-        phase: Phase::Opening,
-        hook: Hook::Input,
-        priority: 0,
-        netdev: false,
-        interface: &stand_in,
-        local: None,
-        consulted_interface: false.into(),
-        consulted_address: false.into(),
-    };
-    let mut situations = vec![(PortSet::all(), Situation::START)];
-    let mut recorder = Recorder::default();
-    let tracer = Tracer::new(
-        (table, found),
-        0,
-        names,
-        &packet,
-        &mut situations,
-        &mut recorder,
-    );
-    tracer.exceptions(rule)
-}
-
-/// A host without any interface but loopback is judged as if it had one.
-fn no_interface() -> Interface {
-    Interface {
-        name: "-".to_owned(),
-        index: u32::MAX,
-        hardware_type: 1,
-        group: 0,
-        up: true,
-        loopback: false,
-        addresses: Vec::new(),
-    }
-}
+/// A host without any interface but loopback is judged as if it had this one.
+static NO_INTERFACE: Interface = Interface {
+    name: String::new(),
+    index: u32::MAX,
+    hardware_type: 1,
+    group: 0,
+    up: true,
+    loopback: false,
+    addresses: Vec::new(),
+};
 
 /// The interfaces on which a connection from elsewhere can arrive, each with the local addresses it can be meant for.
-fn arrivals<'a>(
-    ruleset: &'a Ruleset,
+pub(super) fn arrivals(
+    ruleset: &Ruleset,
     family: Family,
-    stand_in: &'a Interface,
-) -> Vec<(&'a Interface, Vec<Option<IpAddr>>)> {
+) -> Vec<(&Interface, Vec<Option<IpAddr>>)> {
     let real: Vec<&Interface> = ruleset
         .interfaces
         .iter()
         .filter(|interface| interface.up && !interface.loopback)
         .collect();
-    let with = |accepts: fn(&IpAddr) -> bool| -> Vec<(&'a Interface, Vec<Option<IpAddr>>)> {
+    let with = |accepts: fn(&IpAddr) -> bool| -> Vec<(&Interface, Vec<Option<IpAddr>>)> {
         let addressed = real.iter().map(|interface| {
             let addresses = interface.addresses.iter();
             let meant = addresses.filter(|address| is_of(address, family) && accepts(address));
@@ -177,7 +139,7 @@ fn arrivals<'a>(
         return link_local;
     }
     if real.is_empty() {
-        return vec![(stand_in, vec![None])];
+        return vec![(&NO_INTERFACE, vec![None])];
     }
     real.iter()
         .map(|interface| (*interface, vec![None]))
@@ -195,42 +157,11 @@ fn is_link_local(address: &IpAddr) -> bool {
     }
 }
 
-fn sees(table: TableFamily, family: Family) -> bool {
+pub(super) fn sees(table: TableFamily, family: Family) -> bool {
     match table {
         TableFamily::Inet | TableFamily::Netdev => true,
         TableFamily::Ip => family == Family::Ipv4,
         TableFamily::Ip6 => family == Family::Ipv6,
-    }
-}
-
-/// The ports whose packet a base chain of that type meets, each with whether it surely does.
-///
-/// A nat chain meets the packet that begins a connection, as connection tracking sees it: not one that is untracked, but
-/// then perhaps a later one of the same connection, which seems to begin it.
-fn seen_by(
-    kind: ChainKind,
-    phase: Phase,
-    situations: &[(PortSet, Situation)],
-) -> Vec<(PortSet, bool)> {
-    if kind != ChainKind::Nat {
-        return vec![(PortSet::all(), true)];
-    }
-    let of = |chosen: &dyn Fn(&Situation) -> bool| {
-        let scopes = situations.iter().filter(|(_, situation)| chosen(situation));
-        scopes.fold(PortSet::EMPTY, |sum, (ports, _)| sum.union(ports))
-    };
-    match phase {
-        Phase::Opening => vec![
-            (of(&|it| it.tracking == Tracking::Tracked), true),
-            (of(&|it| it.tracking == Tracking::Unclear), false),
-        ],
-        Phase::Reply => Vec::new(),
-        Phase::Following => {
-            let later = |it: &Situation| {
-                it.opening != Tracking::Tracked && it.tracking != Tracking::Untracked
-            };
-            vec![(of(&later), false)]
-        }
     }
 }
 
@@ -283,13 +214,14 @@ impl<'a> Way<'a> {
 
     fn run(&mut self, names: &[Names<'a>], ports: &PortSet, recorder: &mut Recorder) {
         let mut alive = ports.clone();
-        let mut situations = vec![(PortSet::all(), Situation::START)];
+        let mut memory = Memory::start();
+        let mut shares = Vec::new();
         for phase in Phase::ALL {
             for hook in phase.hooks() {
                 // The first rule that translates settles it; further nat chains are not asked (`nf_nat_inet_fn`).
                 let mut translated = PortSet::EMPTY;
                 for (table_index, table, chain, base) in self.base_chains(*hook) {
-                    if alive.is_empty() {
+                    if alive.is_empty() || base.kind == ChainKind::Nat && phase != Phase::Opening {
                         continue;
                     }
                     let Some(names) = names.get(table_index) else {
@@ -306,39 +238,65 @@ impl<'a> Way<'a> {
                         consulted_interface: false.into(),
                         consulted_address: false.into(),
                     };
-                    let mut outcomes = Vec::new();
-                    for (ports, sure) in seen_by(base.kind, phase, &situations) {
-                        let ports = match base.kind {
-                            ChainKind::Nat => alive.difference(&translated).intersection(&ports),
-                            _ => alive.clone(),
-                        };
-                        if ports.is_empty() {
-                            continue;
-                        }
-                        let tracer = Tracer::new(
-                            (table_index, table),
-                            chain,
-                            names,
-                            &packet,
-                            &mut situations,
-                            recorder,
-                        );
-                        let outcome = tracer.run(&ports, base.policy);
-                        if sure {
-                            translated = translated.union(&outcome.translated);
-                        }
-                        outcomes.push(if sure { outcome } else { outcome.doubted() });
-                    }
+                    let tracer = Tracer::new(
+                        (table_index, table),
+                        chain,
+                        names,
+                        &packet,
+                        &mut memory,
+                        recorder,
+                    );
+                    let mut outcome = if base.kind == ChainKind::Nat {
+                        // What is not tracked is not translated.
+                        let passed_by = translated.union(&tracer.memory.untracked());
+                        let outcome = tracer.run(&alive.difference(&passed_by), base.policy);
+                        translated = translated.union(&outcome.translated);
+                        outcome
+                    } else {
+                        tracer.run(&alive, base.policy)
+                    };
                     self.by_interface |= packet.consulted_interface.get();
                     self.by_address |= packet.consulted_address.get();
-                    for outcome in outcomes {
-                        self.settle(&mut alive, outcome, phase, *hook);
+                    if phase == Phase::Opening {
+                        shares.append(&mut outcome.shares);
                     }
+                    self.settle(&mut alive, outcome, phase, *hook);
                 }
             }
-            for (_, situation) in &mut situations {
+            for (_, situation) in &mut memory.situations {
                 *situation = situation.next_packet(phase);
             }
+        }
+        self.add_up(&shares, ports);
+    }
+
+    /// Many narrow bans can add up to the greater part of the Internet.
+    fn add_up(&mut self, shares: &[(PortSet, u64, Spot)], ports: &PortSet) {
+        let mut sums = vec![(ports.clone(), 0_u64)];
+        for (ports, share, spot) in shares {
+            let mut split = Vec::with_capacity(sums.len() + 1);
+            for (scope, sum) in sums {
+                let (inside, outside) = (scope.intersection(ports), scope.difference(ports));
+                let more = sum.saturating_add(*share);
+                if more <= ALL_ADDRESSES / 2 {
+                    split.push((inside, more));
+                } else {
+                    self.note(
+                        inside.clone(),
+                        Reach::Restricted,
+                        Phase::Opening,
+                        Some(spot.clone()),
+                    );
+                    self.doubts.push(Doubt {
+                        spot: spot.clone(),
+                        ports: inside,
+                        unknown: false,
+                    });
+                }
+                split.push((outside, sum));
+            }
+            split.retain(|(ports, _)| !ports.is_empty());
+            sums = split;
         }
     }
 
@@ -355,7 +313,7 @@ impl<'a> Way<'a> {
                 };
                 if matches!(hook, Hook::Ingress | Hook::Egress) {
                     self.by_interface = true;
-                    if !base.devices.contains(&self.interface.name) {
+                    if !base.sees_device(&self.interface.name) {
                         continue;
                     }
                 }
@@ -364,7 +322,12 @@ impl<'a> Way<'a> {
         }
         // Of equal priorities the chain that was registered last comes first (`nf_hook_entries_grow`).
         found.reverse();
-        found.sort_by_key(|(.., base)| base.priority);
+        // Address translation has a place of its own (`NF_IP_PRI_NAT_DST`, `_SRC`), where its chains follow each other.
+        found.sort_by_key(|(.., base)| match (base.kind, hook) {
+            (ChainKind::Nat, Hook::Prerouting | Hook::Output) => (-100, base.priority),
+            (ChainKind::Nat, _) => (100, base.priority),
+            _ => (base.priority, 0),
+        });
         found
     }
 
@@ -378,7 +341,13 @@ impl<'a> Way<'a> {
                 Some(&block.spot),
             );
             *alive = alive.difference(&rest);
-            self.note(rest, Reach::Closed, phase, Some(block.spot.clone()));
+            // A translated connection may well get through, though not to this port.
+            let reach = if block.intent == Intent::Translated {
+                Reach::Restricted
+            } else {
+                Reach::Closed
+            };
+            self.note(rest, reach, phase, Some(block.spot.clone()));
             self.blocks.push(block);
         }
         for (ports, spot) in outcome.accepted {

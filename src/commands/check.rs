@@ -19,7 +19,7 @@ pub fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus>
         let text = text::check(&report, settings.diff, printer.quiet(), printer.style());
         printer.text(&text)?;
     }
-    Ok(if report.refused() {
+    Ok(if report.refused() || report.exposes() {
         ExitStatus::Failure
     } else if report.in_sync {
         ExitStatus::Success

@@ -4,23 +4,27 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod remove;
+pub mod set_range;
 pub mod status;
 pub mod sync;
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use firewall::backend::Desired;
+use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::host::lock::Lock;
 use firewall::kernel::Kernel;
-use firewall::model::ports::PortSet;
 use firewall::model::reach::Family;
 
 use crate::cli::{BackendChoice, Command};
 use crate::daemons::{self, Discovery, Request};
 use crate::exit::ExitStatus;
+use crate::exposure;
+use crate::findings::Finding;
 use crate::helpers;
 use crate::printer::Printer;
-use crate::reconcile::{self, BackendOutcome, Mode};
+use crate::reconcile::{self, Mode};
 use crate::report::Report;
 use crate::settings::Settings;
 
@@ -39,20 +43,30 @@ pub fn run(
         Command::Status => status::run(settings, printer),
         Command::Explain(arguments) => explain::run(arguments.port, settings, printer),
         Command::Remove => remove::run(settings, printer),
+        Command::SetRange(arguments) => set_range::run(arguments, settings, printer),
         Command::Demo(arguments) => demo::run(arguments.stage, printer),
     }
 }
 
 /// Reads the daemons' configuration.
 fn discover(settings: &Settings) -> anyhow::Result<Discovery> {
-    Ok(daemons::discover(&Request {
+    let request = request(settings);
+    let mut discovery = daemons::discover(&request)?;
+    daemons::about_running(&request, &mut discovery.readings)?;
+    Ok(discovery)
+}
+
+/// What to read, and where.
+fn request(settings: &Settings) -> Request {
+    Request {
         root: settings.root.clone(),
         overrides: settings.daemon_config.clone(),
         only: settings.daemon.clone(),
         environment: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
-    })?)
+        instead: Vec::new(),
+    }
 }
 
 /// The firewall in charge.
@@ -67,9 +81,9 @@ fn open(settings: &Settings) -> firewall::Result<Kernel> {
 }
 
 /// Brings the firewall to what is wanted, or says what it would take.
-fn reconcile(settings: &Settings, ports: PortSet, mode: Mode) -> anyhow::Result<BackendOutcome> {
+fn reconcile(settings: &Settings, report: &mut Report, mode: Mode) -> anyhow::Result<()> {
     let desired = Desired {
-        ports,
+        ports: report.wanted(),
         families: Family::BOTH.to_vec(),
         force: settings.force,
     };
@@ -78,7 +92,30 @@ fn reconcile(settings: &Settings, ports: PortSet, mode: Mode) -> anyhow::Result<
         Mode::Check => None,
         Mode::Sync | Mode::Remove => Some(Lock::acquire()?),
     };
-    reconcile::reconcile(&mut open(settings)?, &desired, mode)
+    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
+    let mut boot = BootLayer::open(root, settings.fresh);
+    report.findings.extend(boot.boot().notes().iter().map(note));
+    // Another system's files are judged by themselves: what runs here is not its firewall.
+    let outcome = if settings.root.is_some() && boot.boot().loads() {
+        reconcile::reconcile(&mut boot, &desired, mode)?
+    } else {
+        let running = open(settings)?;
+        reconcile::reconcile(&mut WithBoot { running, boot }, &desired, mode)?
+    };
+    let helper = outcome.helper.clone();
+    report.add(outcome);
+    let finding = helpers::only_helper(report, helper.as_deref(), root);
+    report.findings.extend(finding);
+    Ok(())
+}
+
+/// What the firewall library has to say of the next boot.
+fn note(note: &Note) -> Finding {
+    let finding = Finding::new(note.code, note.message.clone());
+    match &note.hint {
+        Some(hint) => finding.with_hint(hint.clone()),
+        None => finding,
+    }
 }
 
 /// Reads the daemons, then the firewall, and does what `mode` says. The firewall is left alone, and not even looked at,
@@ -86,13 +123,13 @@ fn reconcile(settings: &Settings, ports: PortSet, mode: Mode) -> anyhow::Result<
 fn survey(settings: &Settings, mode: Mode) -> anyhow::Result<Report> {
     let Discovery { readings, findings } = discover(settings)?;
     let mut report = Report::new(&readings, findings, settings.control);
-    if !report.refused() {
-        let outcome = reconcile(settings, report.wanted(), mode)?;
-        let helper = outcome.helper.clone();
-        report.add(outcome);
-        let root = settings.root.as_deref().unwrap_or(Path::new("/"));
-        let finding = helpers::only_helper(&report, helper.as_deref(), root);
-        report.findings.extend(finding);
+    if settings.root.is_none() {
+        let services = exposure::about_services(&readings, settings.refuse_exposed)
+            .context("cannot see what listens on the passive ports")?;
+        report.findings.extend(services);
+    }
+    if !report.refused() && !report.exposes() {
+        reconcile(settings, &mut report, mode)?;
     }
     Ok(report)
 }

@@ -3,13 +3,15 @@
 //! DOC docs.cpanel.net: `local` overwrites `main`, key by key; `~` is no value; without a key the range is
 //! 49152-65534; `setupftpserver` writes the daemon's file from both.
 
+mod edit;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use firewall::model::ports::PortRange;
 
 use super::disk::Kind;
-use super::{ConfigError, ConfigErrorKind, Discovery, Host, proftpd, pure_ftpd, text};
+use super::{ConfigError, ConfigErrorKind, Discovery, Edit, Host, proftpd, pure_ftpd, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -106,8 +108,47 @@ fn chosen_server(host: &Host) -> Result<Option<(String, Location)>, ConfigError>
     Ok(values.last())
 }
 
+/// Whether cPanel writes this daemon's configuration.
+pub(super) fn manages(host: &Host, daemon: &str) -> Result<bool, ConfigError> {
+    let Some(managed) = managed(daemon) else {
+        return Ok(false);
+    };
+    if host.disk.kind(Path::new("/var/cpanel")) != Some(Kind::Folder) {
+        return Ok(false);
+    }
+    Ok(match chosen_server(host)? {
+        Some((name, _)) => name == daemon,
+        None => host.disk.kind(Path::new(managed.folder)).is_some(),
+    })
+}
+
+/// What cPanel's settings say of a daemon, whatever was generated from them.
+pub(super) fn settings(host: &Host, daemon: &str) -> Result<Reading, ConfigError> {
+    match managed(daemon) {
+        Some(managed) => managed.wanted(host),
+        None => Ok(Reading::new("")),
+    }
+}
+
+/// The ways to give cPanel's settings a passive range.
+pub(super) fn ways(
+    host: &Host,
+    daemon: &str,
+    range: PortRange,
+) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    match managed(daemon) {
+        Some(managed) => edit::ways(host, managed, range),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn managed(daemon: &str) -> Option<&'static Managed> {
+    MANAGED.iter().find(|managed| managed.daemon == daemon)
+}
+
 impl Managed {
-    fn apply(&self, host: &Host, discovery: &mut Discovery) -> Result<(), ConfigError> {
+    /// The reading of the settings.
+    fn wanted(&self, host: &Host) -> Result<Reading, ConfigError> {
         let mut wanted = Reading::new(self.daemon);
         let mut overlay = Overlay::new();
         for name in ["main", "local"] {
@@ -120,6 +161,11 @@ impl Managed {
             }
         }
         self.fill(&overlay, &mut wanted);
+        Ok(wanted)
+    }
+
+    fn apply(&self, host: &Host, discovery: &mut Discovery) -> Result<(), ConfigError> {
+        let mut wanted = self.wanted(host)?;
         let generated = Path::new(self.generated);
         let running = discovery.readings.iter_mut().find(|reading| {
             reading.daemon == self.daemon

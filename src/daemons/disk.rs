@@ -1,6 +1,7 @@
 //! The files of the host, or of an image under `--root`: the only place where the daemons' side reads the disk.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
 use std::fmt;
 use std::fs::File;
@@ -54,6 +55,7 @@ pub struct Disk {
     files: Cell<usize>,
     bytes: Cell<u64>,
     loose: RefCell<Vec<(PathBuf, u32, u32)>>,
+    instead: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl fmt::Debug for Disk {
@@ -93,7 +95,15 @@ impl Disk {
             files: Cell::new(0),
             bytes: Cell::new(0),
             loose: RefCell::new(Vec::new()),
+            instead: BTreeMap::new(),
         })
+    }
+
+    /// The same files, some of them with another text, or there although they are not yet: what an edit would come to.
+    #[must_use]
+    pub fn with(mut self, texts: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Self {
+        self.instead.extend(texts);
+        self
     }
 
     /// The root, when there is one.
@@ -114,6 +124,21 @@ impl Disk {
     /// # Errors
     /// When the file is there and cannot be read, is a dangling symlink, no regular file, or too large.
     pub fn read(&self, path: &Path) -> Result<Option<Source>, ConfigError> {
+        let Some(bytes) = self.instead.get(path) else {
+            return self.stored(path);
+        };
+        let stored = self.stored(path)?;
+        Ok(Some(Source {
+            path: path.to_path_buf(),
+            bytes: bytes.clone(),
+            owner: stored
+                .as_ref()
+                .map_or(self.trusted_owner, |file| file.owner),
+            mode: stored.map_or(0o644, |file| file.mode),
+        }))
+    }
+
+    fn stored(&self, path: &Path) -> Result<Option<Source>, ConfigError> {
         // O_NONBLOCK: a pipe in the place of a configuration must not stop us.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let descriptor = match self.open(path, flags) {
@@ -198,6 +223,11 @@ impl Disk {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
             Err(errno) => return Err(failure(path, errno)),
         };
+        let new = self
+            .instead
+            .keys()
+            .filter(|file| file.parent() == Some(path))
+            .filter_map(|file| file.file_name().map(OsStr::to_owned));
         let unreadable = |errno| failure(path, errno);
         let mut names = Vec::new();
         for entry in Dir::new(descriptor).map_err(unreadable)? {
@@ -207,15 +237,18 @@ impl Disk {
                 names.push(OsStr::from_bytes(name.to_bytes()).to_owned());
             }
         }
+        names.extend(new);
         names.sort_unstable_by(|left, right| left.as_bytes().cmp(right.as_bytes()));
+        names.dedup();
         Ok(Some(names))
     }
 
     /// What `path` names, symlinks not followed; `None` when nothing can be found there.
     pub fn kind(&self, path: &Path) -> Option<Kind> {
-        let descriptor = self
-            .open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)
-            .ok()?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(descriptor) = self.open(path, flags) else {
+            return self.instead.contains_key(path).then_some(Kind::File);
+        };
         let status = rustix::fs::fstat(&descriptor).ok()?;
         Some(match FileType::from_raw_mode(status.st_mode) {
             FileType::RegularFile => Kind::File,

@@ -32,6 +32,8 @@ pub enum ConfigErrorKind {
     TooManyIncludes,
     /// The file's own format (JSON, TOML, YAML, XML) is broken.
     Malformed,
+    /// The passive range is not set where pasvsync can change it safely.
+    NotEditable,
 }
 
 /// The details of a [`ConfigError`].
@@ -140,6 +142,13 @@ impl ConfigError {
     #[must_use]
     pub(super) fn in_the_words_of(mut self, other: &Self) -> Self {
         self.0.message.clone_from(&other.0.message);
+        self
+    }
+
+    /// The same error with words in front of the daemon's own.
+    #[must_use]
+    pub(super) fn after(mut self, words: &str) -> Self {
+        self.0.message.insert_str(0, &text::clean(words.as_bytes()));
         self
     }
 

@@ -1,12 +1,14 @@
 //! FileZilla Server 1.x on Linux: settings.xml (SRC its headers; the element path is partly a guess).
 
+mod edit;
+
 use std::path::{Path, PathBuf};
 
 use firewall::model::ports::{PortRange, PortSet};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::{ConfigError, ConfigErrorKind, Daemon, Host, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -48,6 +50,15 @@ impl Daemon for FileZillaServer {
                 .with_help("restore settings.xml from a backup, or save the settings again in the administration interface")
         })?;
         Ok(vec![settings.into_reading(host, &path)])
+    }
+
+    fn ways(
+        &self,
+        host: &Host,
+        chosen: Option<&Path>,
+        range: PortRange,
+    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+        edit::ways(host, chosen, range)
     }
 }
 

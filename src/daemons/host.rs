@@ -36,7 +36,7 @@ impl Host {
     /// # Errors
     /// When the root cannot be opened, or the kernel's port range cannot be read.
     pub fn new(request: &Request) -> Result<Self, ConfigError> {
-        let disk = Disk::new(request.root.as_deref())?;
+        let disk = Disk::new(request.root.as_deref())?.with(request.instead.iter().cloned());
         let ephemeral = ephemeral(&disk)?;
         Ok(Self {
             disk,

@@ -7,12 +7,15 @@
 mod advice;
 mod cpanel;
 pub mod disk;
+pub mod edit;
 mod error;
 mod filezilla_server;
 mod host;
 mod proftpd;
 mod pure_ftpd;
 mod pyftpdlib;
+mod restart;
+mod running;
 mod sftpgo;
 mod text;
 mod units;
@@ -20,9 +23,14 @@ mod vsftpd;
 
 use std::path::{Path, PathBuf};
 
+pub use edit::{Change, Edit, set_range};
 pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
 pub use host::Host;
+pub use restart::{Restart, restart};
+pub use running::{about_running, is_daemon};
 pub(crate) use text::clean;
+
+use firewall::model::ports::PortRange;
 
 use crate::findings::Finding;
 use crate::passive::Reading;
@@ -44,6 +52,35 @@ pub trait Daemon: Sync {
     /// # Errors
     /// When a file cannot be read to its end. A configuration that the daemon would refuse is a reading, not an error.
     fn read(&self, host: &Host, chosen: Option<&Path>) -> Result<Vec<Reading>, ConfigError>;
+
+    /// The ways to give its configuration a passive range, the one that an administrator would take first. Nothing is
+    /// written; whether a way does what it should is proved by reading what it would come to ([`set_range`]).
+    ///
+    /// # Errors
+    /// When a file cannot be read, or when the range is set where pasvsync cannot change it safely.
+    fn ways(
+        &self,
+        host: &Host,
+        chosen: Option<&Path>,
+        range: PortRange,
+    ) -> Result<Vec<Vec<Edit>>, ConfigError>;
+
+    /// The daemon's own test of its configuration, where it has one that starts nothing.
+    ///
+    /// # Errors
+    /// When what starts the daemon cannot be read.
+    fn trial(&self, _: &Host, _: Option<&Path>) -> Result<Option<Trial>, ConfigError> {
+        Ok(None)
+    }
+}
+
+/// A command that fails when a daemon would refuse its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// The environment that the daemon has, besides the usual.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Every daemon that pasvsync knows.
@@ -77,6 +114,8 @@ pub struct Request {
     pub only: Option<String>,
     /// Environment variables that the daemons are known to have, besides those of their units.
     pub environment: Vec<(String, String)>,
+    /// Texts to read instead of what is in the files of that name, as the daemon knows them; the files may be missing.
+    pub instead: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// The daemons that are here.
@@ -138,6 +177,21 @@ fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError>
     }
     advice::about_all(request, &mut discovery);
     Ok(discovery)
+}
+
+/// The test that the one daemon named has for its configuration, where it has one.
+///
+/// # Errors
+/// When what starts the daemon cannot be read.
+pub fn trial(request: &Request) -> Result<Option<Trial>, ConfigError> {
+    let host = Host::new(request)?;
+    let named = |daemon: &&&dyn Daemon| request.only.as_deref() == Some(daemon.name());
+    let Some(daemon) = DAEMONS.iter().find(named) else {
+        return Ok(None);
+    };
+    let mut chosen = request.overrides.iter();
+    let chosen = chosen.find(|(name, _)| name == daemon.name());
+    daemon.trial(&host, chosen.map(|(_, path)| path.as_path()))
 }
 
 /// Puts the root in front of every path: what is named is the file that was read. The daemon's own words stay.

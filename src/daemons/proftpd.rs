@@ -1,6 +1,7 @@
 //! ProFTPD 1.3: the servers of its configuration and the ports of each.
 
 mod directives;
+mod edit;
 mod include;
 mod lines;
 mod modules;
@@ -16,7 +17,7 @@ use firewall::model::ports::{PortRange, PortSet};
 
 use self::parse::{Build, Parsed, Settings, Start};
 use super::units::{self, Command};
-use super::{ConfigError, ConfigErrorKind, Daemon, Host, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Trial, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{PassiveRange, Reading};
 
@@ -30,6 +31,13 @@ const PATHS: &[&str] = &[
     "/usr/local/etc/proftpd.conf",
 ];
 
+/// Where the program is.
+const PROGRAMS: &[&str] = &[
+    "/usr/sbin/proftpd",
+    "/usr/local/sbin/proftpd",
+    "/opt/proftpd/sbin/proftpd",
+];
+
 /// ProFTPD.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProFtpd;
@@ -40,36 +48,12 @@ impl Daemon for ProFtpd {
     }
 
     fn read(&self, host: &Host, chosen: Option<&Path>) -> Result<Vec<Reading>, ConfigError> {
-        let invocation = Invocation::find(host)?;
-        let named = chosen.map(Path::to_path_buf).or(invocation.file.clone());
-        let mut candidates = match named {
-            Some(path) => vec![path],
-            None => PATHS
-                .iter()
-                .map(PathBuf::from)
-                .filter(|path| host.disk.kind(path).is_some())
-                .collect(),
-        };
-        if candidates.is_empty() {
+        let Some(found) = Self::parsed(host, chosen)? else {
             return Ok(Vec::new());
-        }
-        let path = candidates.remove(0);
-        let Some(source) = host.disk.read(&path)? else {
-            return missing(chosen, &path);
         };
-        let build = if path == Path::new(PATHS[0]) || chosen.is_some() {
-            Build::Debian
-        } else {
-            Build::Other
-        };
-        let start = Start {
-            defines: invocation.defines,
-            environment: invocation.environment,
-            build,
-        };
-        let parsed = parse::parse(host, start, &path, source.bytes)?;
-        let mut reading = assemble(host, parsed);
-        for other in candidates {
+        let path = found.path;
+        let mut reading = assemble(host, found.parsed);
+        for other in found.others {
             reading.findings.push(
                 Finding::new(
                     "several-configurations",
@@ -88,12 +72,89 @@ impl Daemon for ProFtpd {
         }
         Ok(vec![reading])
     }
+
+    fn ways(
+        &self,
+        host: &Host,
+        chosen: Option<&Path>,
+        range: PortRange,
+    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+        edit::ways(host, chosen, range)
+    }
+
+    fn trial(&self, host: &Host, chosen: Option<&Path>) -> Result<Option<Trial>, ConfigError> {
+        let Some(found) = Self::parsed(host, chosen)? else {
+            return Ok(None);
+        };
+        let invocation = Invocation::find(host)?;
+        let program = PROGRAMS
+            .iter()
+            .find(|program| host.disk.kind(Path::new(program)).is_some());
+        let Some(program) = program else {
+            return Ok(None);
+        };
+        let mut words = vec![(*program).to_owned(), "-t".to_owned(), "-c".to_owned()];
+        words.push(found.path.display().to_string());
+        for define in &invocation.defines {
+            words.push(format!("-D{}", String::from_utf8_lossy(define)));
+        }
+        Ok(Some(Trial {
+            words,
+            environment: invocation.environment,
+        }))
+    }
+}
+
+/// The configuration that was found.
+struct Found {
+    path: PathBuf,
+    parsed: Parsed,
+    /// Other main files, which were not read.
+    others: Vec<PathBuf>,
+}
+
+impl ProFtpd {
+    fn parsed(host: &Host, chosen: Option<&Path>) -> Result<Option<Found>, ConfigError> {
+        let invocation = Invocation::find(host)?;
+        let named = chosen.map(Path::to_path_buf).or(invocation.file.clone());
+        let mut others = match named {
+            Some(path) => vec![path],
+            None => PATHS
+                .iter()
+                .map(PathBuf::from)
+                .filter(|path| host.disk.kind(path).is_some())
+                .collect(),
+        };
+        if others.is_empty() {
+            return Ok(None);
+        }
+        let path = others.remove(0);
+        let Some(source) = host.disk.read(&path)? else {
+            return missing(chosen, &path).map(|()| None);
+        };
+        let build = if path == Path::new(PATHS[0]) || chosen.is_some() {
+            Build::Debian
+        } else {
+            Build::Other
+        };
+        let start = Start {
+            defines: invocation.defines,
+            environment: invocation.environment,
+            build,
+        };
+        let parsed = parse::parse(host, start, &path, source.bytes)?;
+        Ok(Some(Found {
+            path,
+            parsed,
+            others,
+        }))
+    }
 }
 
 /// A named file that is not there is an error; the leftover of a unit or of a defaults file is not.
-fn missing(chosen: Option<&Path>, path: &Path) -> Result<Vec<Reading>, ConfigError> {
+fn missing(chosen: Option<&Path>, path: &Path) -> Result<(), ConfigError> {
     if chosen.is_none() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let error = ConfigError::new(ConfigErrorKind::Missing, path, "there is no such file");
     Err(error.with_help("check the path behind --daemon-config proftpd="))

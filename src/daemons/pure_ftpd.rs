@@ -1,5 +1,6 @@
 //! Pure-FTPd: a configuration file, Debian's folder of options, or command line switches; all become switches.
 
+mod edit;
 mod matcher;
 mod simpleconf;
 mod switches;
@@ -11,7 +12,7 @@ use firewall::model::ports::PortRange;
 
 use self::switches::{argument_switches, script_switches};
 use super::disk::Kind;
-use super::{ConfigError, ConfigErrorKind, Daemon, Host, text, units};
+use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Trial, text, units};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -58,10 +59,7 @@ impl Daemon for PureFtpd {
 
     fn read(&self, host: &Host, chosen: Option<&Path>) -> Result<Vec<Reading>, ConfigError> {
         let way = match chosen {
-            Some(path) if host.disk.kind(path) == Some(Kind::Folder) => {
-                Some(Way::Wrapper(path.to_path_buf()))
-            }
-            Some(path) => Some(Way::File(path.to_path_buf())),
+            Some(path) => Some(way(host, path)),
             None => find(host)?,
         };
         let Some(way) = way else {
@@ -107,6 +105,39 @@ impl Daemon for PureFtpd {
             super_server_ports(host, &way, &mut reading)?;
         }
         Ok(vec![reading])
+    }
+
+    fn ways(
+        &self,
+        host: &Host,
+        chosen: Option<&Path>,
+        range: PortRange,
+    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+        edit::ways(host, chosen, range)
+    }
+
+    /// Debian's wrapper shows what it would start, as whoever asks; with another folder than its own it does not.
+    fn trial(&self, host: &Host, chosen: Option<&Path>) -> Result<Option<Trial>, ConfigError> {
+        const PROGRAM: &str = "/usr/sbin/pure-ftpd-wrapper";
+        let way = match chosen {
+            Some(path) => Some(way(host, path)),
+            None => find(host)?,
+        };
+        let tried = way == Some(Way::Wrapper(PathBuf::from(WRAPPER)))
+            && host.disk.kind(Path::new(PROGRAM)).is_some();
+        Ok(tried.then(|| Trial {
+            words: vec![PROGRAM.to_owned(), "--show-options".to_owned()],
+            environment: Vec::new(),
+        }))
+    }
+}
+
+/// How the daemon gets a configuration that was named: a folder is Debian's.
+fn way(host: &Host, path: &Path) -> Way {
+    if host.disk.kind(path) == Some(Kind::Folder) {
+        Way::Wrapper(path.to_path_buf())
+    } else {
+        Way::File(path.to_path_buf())
     }
 }
 
@@ -233,21 +264,28 @@ fn duplicates(switches: &[Switch], name: &str, reading: &mut Reading) {
     }
 }
 
-/// SRC: `sscanf("%u:%u")`; trailing garbage is accepted; 1024 <= first <= last <= 65535, else exit 252 (RUN).
-fn passive_range(switch: &Switch, reading: &mut Reading) {
-    const HELP: &str =
-        "write two ports from 1024 to 65535, the lower one first: PassivePortRange 49152 65534";
+/// The two numbers of a range, as `sscanf` takes them.
+fn bounds(switch: &Switch) -> (Option<u32>, Option<u32>) {
     let mut parts = switch.value.splitn(2, |&byte| byte == b':');
     let number = |part: Option<&[u8]>| {
         let part = text::trim_start(part?);
         part.first()?.is_ascii_digit().then(|| text::unsigned(part))
     };
-    let bounds = (number(parts.next()), number(parts.next()));
-    if let (Some(first), Some(last)) = bounds
-        && first >= 1024
-        && let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(last))
-        && let Some(ports) = PortRange::new(first, last)
-    {
+    (number(parts.next()), number(parts.next()))
+}
+
+/// The range that they are, when the daemon takes it.
+fn valid(bounds: (Option<u32>, Option<u32>)) -> Option<PortRange> {
+    let (first, last) = (bounds.0.filter(|first| *first >= 1024)?, bounds.1?);
+    PortRange::new(u16::try_from(first).ok()?, u16::try_from(last).ok()?)
+}
+
+/// SRC: `sscanf("%u:%u")`; trailing garbage is accepted; 1024 <= first <= last <= 65535, else exit 252 (RUN).
+fn passive_range(switch: &Switch, reading: &mut Reading) {
+    const HELP: &str =
+        "write two ports from 1024 to 65535, the lower one first: PassivePortRange 49152 65534";
+    let bounds = bounds(switch);
+    if let Some(ports) = valid(bounds) {
         reading.passive.push(PassiveRange {
             ports,
             location: switch.location.clone(),

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use firewall::model::ports::{PortRange, PortSet};
 
-use super::{ConfigError, Daemon, Host};
+use super::edit::not_editable;
+use super::{ConfigError, Daemon, Edit, Host};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -38,6 +39,16 @@ impl Daemon for Pyftpdlib {
             })
         });
         Ok(readings.collect())
+    }
+
+    fn ways(
+        &self,
+        _: &Host,
+        _: Option<&Path>,
+        range: PortRange,
+    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+        let error = not_editable("/proc", "pyftpdlib has no configuration file");
+        Err(error.with_help(format!("start it with --range={range}")))
     }
 }
 

@@ -1,11 +1,13 @@
 //! SFTPGo: a file in one of viper's formats, under the environment (SRC sftpgo, ftpserverlib).
 
+mod edit;
+
 use std::path::{Path, PathBuf};
 
 use firewall::model::ports::{PortRange, PortSet};
 use serde_json::Value;
 
-use super::{ConfigError, ConfigErrorKind, Daemon, Host, text, units};
+use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, text, units};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -61,6 +63,15 @@ impl Daemon for SftpGo {
             Err(problem) => reading.refuses = Some(problem.into_error(&path, &text)?),
         }
         Ok(vec![reading])
+    }
+
+    fn ways(
+        &self,
+        host: &Host,
+        chosen: Option<&Path>,
+        range: PortRange,
+    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+        edit::ways(host, chosen, range)
     }
 }
 

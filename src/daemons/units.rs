@@ -43,6 +43,12 @@ pub(super) fn commands(disk: &Disk, unit: &str) -> Result<Vec<Command>, ConfigEr
         .collect())
 }
 
+/// Whether there is such a unit, masked or not.
+pub(super) fn is_there(disk: &Disk, unit: &str) -> bool {
+    let there = |folder: &&str| disk.kind(&Path::new(folder).join(unit)).is_some();
+    FOLDERS.iter().any(|folder| there(&folder))
+}
+
 /// The TCP ports of a socket unit; none when there is no such unit.
 pub(super) fn socket_ports(disk: &Disk, unit: &str) -> Result<Vec<u16>, ConfigError> {
     let unit = Unit::read(disk, unit)?;

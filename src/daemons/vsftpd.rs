@@ -1,14 +1,15 @@
 //! vsftpd 3: files and `-oKEY=VALUE`, the last value wins; what is out of bounds is repaired without a word.
 
+mod edit;
 mod settings;
 
 use std::path::{Path, PathBuf};
 
-use firewall::model::ports::PortSet;
+use firewall::model::ports::{PortRange, PortSet};
 
 use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Setting, Settings, effective_range, number};
 use super::units::{self, SuperServer};
-use super::{ConfigError, ConfigErrorKind, Daemon, Host, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -35,6 +36,15 @@ impl Daemon for Vsftpd {
             readings.extend(instance.read(host, chosen.is_some(), &servers)?);
         }
         Ok(readings)
+    }
+
+    fn ways(
+        &self,
+        host: &Host,
+        chosen: Option<&Path>,
+        range: PortRange,
+    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+        edit::ways(host, chosen, range)
     }
 }
 

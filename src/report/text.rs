@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use firewall::model::ports::{PortRange, PortSet};
 
 use super::diff::{self, Line};
-use super::{DaemonReport, Explanation, LayerReport, ReachReport, Report};
+use super::{DaemonReport, Explanation, FileReport, LayerReport, ReachReport, Report};
+use crate::daemons::Restart;
+use crate::findings::Location;
 use crate::printer::{Style, Tone, clean, place};
 
 /// A table whose columns line up; the last one is not padded.
@@ -277,6 +279,63 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
         );
     }
     text
+}
+
+/// What `set-range` prints: what was written, how to restart, and what sync did.
+pub fn set_range(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
+    let mut text = String::new();
+    let Some(done) = &report.set_range else {
+        return text;
+    };
+    let range = joined(PortRange::new(done.first, done.last));
+    let word = match (done.dry_run, done.files.is_empty()) {
+        (_, true) => "is set already",
+        (true, false) => "would be written, nothing was changed",
+        (false, false) => "is written",
+    };
+    if !quiet || done.dry_run {
+        for file in &done.files {
+            written(file, diff, style, &mut text);
+        }
+        let _ = writeln!(text, "{}: passive {range} {word}", done.daemon);
+        if !done.dry_run && !done.files.is_empty() {
+            let _ = match &done.restart {
+                Restart::Command(words) if done.restarted => {
+                    writeln!(text, "restarted: {}", clean(&words.join(" ")))
+                }
+                Restart::Command(words) => {
+                    writeln!(text, "to use it, restart: {}", clean(&words.join(" ")))
+                }
+                Restart::None(why) => writeln!(text, "to use it: {why}"),
+            };
+        }
+    }
+    if !done.dry_run {
+        text.push_str(&sync(report, diff, quiet, style));
+    }
+    text
+}
+
+/// An edit of a daemon's file: its diff, or its new lines with their places.
+fn written(file: &FileReport, diff: bool, style: Style, text: &mut String) {
+    if !diff {
+        for (number, line) in &file.lines {
+            let place = place(&Location::line(&file.path, *number));
+            let _ = writeln!(text, "  {place}: {}", clean(line));
+        }
+        return;
+    }
+    for line in file.diff.lines() {
+        let tone = match line.as_bytes() {
+            [b'+', ..] => Some(Tone::Good),
+            [b'-', ..] => Some(Tone::Bad),
+            [b'@', ..] => Some(Tone::Strong),
+            _ => None,
+        };
+        let line = clean(line);
+        let line = tone.map_or(line.clone(), |tone| style.paint(tone, &line));
+        let _ = writeln!(text, "{line}");
+    }
 }
 
 /// What `status` prints.

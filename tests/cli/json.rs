@@ -66,6 +66,20 @@ fn every_command_prints_an_object_of_the_schema() {
         assert_eq!(explanation["families"][0]["verdict"], "closed");
     }
     object(&closed, &[&json("status")], 0);
+    let set = json("set-range 51000-51009 --daemon proftpd");
+    if let Some(report) = object(&host("PassivePorts 50000 50009\n"), &[&set], 0) {
+        assert_eq!(report["set_range"]["written"], true);
+        let file = &report["set_range"]["files"][0];
+        let diff = file["diff"].as_str().unwrap();
+        assert!(diff.contains("\n-PassivePorts 50000 50009\n+PassivePorts 51000 51009\n"));
+        assert_eq!(report["daemons"][0]["passive"][0]["first"], 51_000);
+        assert_eq!(report["in_sync"], true);
+    }
+    let preview = format!("{set} --dry-run");
+    if let Some(report) = object(&closed, &[&preview], 0) {
+        assert_eq!(report["set_range"]["written"], false);
+        assert_eq!(report["changed"], false);
+    }
     object(&closed, &[&json("remove")], 0);
     object(&host("Port 21\n"), &[&json("check")], 0);
     object(

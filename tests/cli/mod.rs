@@ -3,5 +3,6 @@
 mod demo;
 mod json;
 mod readme;
+mod set_range;
 mod snapshots;
 mod support;

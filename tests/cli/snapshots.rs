@@ -16,7 +16,7 @@ const REDIRECT: &str = "table inet nat {
 ";
 
 /// Compares a run with the file that says how it should be.
-fn snapshot(name: &str, host: &Host, commands: &[&str]) {
+pub(super) fn snapshot(name: &str, host: &Host, commands: &[&str]) {
     let Some(output) = host.run(commands) else {
         return;
     };

@@ -18,9 +18,9 @@ use crate::support::daemons::unpacked;
 const QUESTIONS: usize = 60;
 
 /// A daemon that runs in namespaces of its own; ended, by its id, with the value.
-struct Running {
-    child: Child,
-    output: std::fs::File,
+pub(super) struct Running {
+    pub(super) child: Child,
+    pub(super) output: std::fs::File,
 }
 
 impl Drop for Running {
@@ -72,7 +72,7 @@ impl Running {
         Self { child, output }
     }
 
-    fn said(&mut self) -> String {
+    pub(super) fn said(&mut self) -> String {
         let mut bytes = Vec::new();
         self.output.rewind().unwrap();
         self.output.read_to_end(&mut bytes).unwrap();
@@ -81,7 +81,7 @@ impl Running {
     }
 
     /// A connection to a port of the daemon's network, made by a thread that enters it.
-    fn connect(&mut self, port: u16) -> Result<TcpStream, String> {
+    pub(super) fn connect(&mut self, port: u16) -> Result<TcpStream, String> {
         let path = format!("/proc/{}/ns/net", self.child.id());
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -123,12 +123,12 @@ fn same_network(path: &str) -> bool {
 }
 
 /// A control connection.
-struct Session {
+pub(super) struct Session {
     reader: BufReader<TcpStream>,
 }
 
 impl Session {
-    fn open(stream: TcpStream) -> Self {
+    pub(super) fn open(stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
@@ -151,7 +151,7 @@ impl Session {
         }
     }
 
-    fn ask(&mut self, command: &str) -> String {
+    pub(super) fn ask(&mut self, command: &str) -> String {
         self.reader
             .get_mut()
             .write_all(format!("{command}\r\n").as_bytes())
@@ -160,7 +160,7 @@ impl Session {
     }
 
     /// The port of a PASV or EPSV reply.
-    fn passive(&mut self, command: &str) -> u16 {
+    pub(super) fn passive(&mut self, command: &str) -> u16 {
         let reply = self.ask(command);
         let digits: Vec<u32> = reply[4..]
             .split(|c: char| !c.is_ascii_digit())
@@ -176,17 +176,17 @@ impl Session {
     }
 }
 
-const PROFTPD: &str = "/etc/proftpd/proftpd.conf";
-const PURE_FTPD: &str = "/etc/pure-ftpd.conf";
-const WRAPPER: &str = "/etc/pure-ftpd/conf/PassivePortRange";
-const VSFTPD: &str = "/etc/vsftpd.conf";
+pub(super) const PROFTPD: &str = "/etc/proftpd/proftpd.conf";
+pub(super) const PURE_FTPD: &str = "/etc/pure-ftpd.conf";
+pub(super) const WRAPPER: &str = "/etc/pure-ftpd/conf/PassivePortRange";
+pub(super) const VSFTPD: &str = "/etc/vsftpd.conf";
 
 /// What lets anyone log in as ann, before the lines of a case.
 const PROFTPD_START: &str = "ServerName t\nUser ftp\nGroup nogroup\nDefaultServer on\n<Global>\nAuthUserFile /etc/ftpd.passwd\nRequireValidShell off\nAuthOrder mod_auth_file.c\n</Global>\n";
 const VSFTPD_START: &str = "listen=YES\nanonymous_enable=YES\nseccomp_sandbox=NO\n";
 
 /// An image with one case's configuration; extra files for includes.
-fn image(path: &str, text: &str) -> Image {
+pub(super) fn image(path: &str, text: &str) -> Image {
     let start = match path {
         PROFTPD => PROFTPD_START,
         VSFTPD => VSFTPD_START,
@@ -225,7 +225,7 @@ fn image(path: &str, text: &str) -> Image {
     image
 }
 
-fn command(path: &str, reading: &Reading) -> String {
+pub(super) fn command(path: &str, reading: &Reading) -> String {
     match path {
         PROFTPD => "proftpd -n -c /etc/proftpd/proftpd.conf".to_owned(),
         VSFTPD => "vsftpd /etc/vsftpd.conf".to_owned(),
@@ -241,7 +241,7 @@ fn command(path: &str, reading: &Reading) -> String {
 }
 
 /// Configurations under which each daemon starts.
-const STARTING: &[(&str, &str)] = &[
+pub(super) const STARTING: &[(&str, &str)] = &[
     (PROFTPD, "PassivePorts 50000 50009\n"),
     (PROFTPD, ""),
     (PROFTPD, "passiveports \"50000\" 050009abc 9 # more\n"),
@@ -363,7 +363,7 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 /// The packages, or a reason to skip; a failure in CI.
-fn packages() -> Option<PathBuf> {
+pub(super) fn packages() -> Option<PathBuf> {
     let unpacked = if nix::unistd::geteuid().is_root() {
         unpacked()
     } else {

@@ -11,7 +11,7 @@ use super::support::{copy_tree, ports};
 /// Linux's default for `net.ipv4.ip_local_port_range`, which the corpus names by its symbol.
 const EPHEMERAL: (u16, u16) = (32_768, 60_999);
 
-fn corpus() -> Option<PathBuf> {
+pub(super) fn corpus() -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = here.join("../shared/corpus/daemons");
     if folder.join("index.json").exists() {
@@ -47,8 +47,8 @@ fn truth_ports(list: &Value) -> PortSet {
     ports(&ranges)
 }
 
-/// What differs from the truth.
-fn differences(folder: &Path, case: &Value) -> Vec<String> {
+/// A case's files in an image of their own, and what to read there.
+pub(super) fn install(folder: &Path, case: &Value) -> (tempfile::TempDir, Request) {
     let image = tempfile::tempdir().unwrap();
     if let Some(root) = case["root"].as_str() {
         copy_tree(&folder.join(root), image.path());
@@ -63,11 +63,18 @@ fn differences(folder: &Path, case: &Value) -> Vec<String> {
     std::fs::create_dir_all(kernel.parent().unwrap()).unwrap();
     std::fs::write(kernel, format!("{}\t{}\n", EPHEMERAL.0, EPHEMERAL.1)).unwrap();
 
-    let truth = &case["truth"];
-    let discovery = match discover(&Request {
+    let request = Request {
         root: Some(image.path().to_path_buf()),
         ..Request::default()
-    }) {
+    };
+    (image, request)
+}
+
+/// What differs from the truth.
+fn differences(folder: &Path, case: &Value) -> Vec<String> {
+    let (image, request) = install(folder, case);
+    let truth = &case["truth"];
+    let discovery = match discover(&request) {
         Ok(discovery) => discovery,
         Err(error) => return vec![error.to_string()],
     };

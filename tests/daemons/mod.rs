@@ -15,5 +15,6 @@ mod discovery;
 mod fuzz;
 mod proftpd;
 mod pure_ftpd;
+mod set_range;
 mod support;
 mod vsftpd;

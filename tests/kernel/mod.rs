@@ -4,6 +4,8 @@ mod case;
 mod corpus;
 mod generator;
 mod harness;
+mod hostile;
+mod hostile_hosts;
 mod iptables;
 mod judge;
 mod mixture;

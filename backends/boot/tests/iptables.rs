@@ -142,6 +142,9 @@ fn all_files_are_written_or_none() {
         fs_err::hard_link(system.path("etc/sysconfig/iptables"), &second).unwrap();
         let error = layer.apply(&ruleset, &plan.edits).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotOurs);
+        let refusal = not_written(&error, &desired("50000")).unwrap();
+        assert_eq!(refusal.code, "boot-file-not-written");
+        assert!(refusal.hint.unwrap().contains("other name"));
         assert_eq!(system.text("etc/sysconfig/iptables"), DROP);
         assert_eq!(system.text("etc/sysconfig/ip6tables"), DROP);
         fs_err::remove_file(second).unwrap();

@@ -368,6 +368,7 @@ fn long_chains_take_few_tries() {
                 .map(|source| Text::new(&source.bytes))
                 .collect(),
             shape: Shape::of(&ruleset),
+            started: std::time::Instant::now(),
         };
         assert_eq!(search.edit(&decision).unwrap(), []);
         assert!(loads.get() <= 3, "{} loads", loads.get());
@@ -443,9 +444,36 @@ fn what_cannot_be_judged_is_unknown() {
             "usr/lib/systemd/system/nftables.service",
             "[Service]\nExecStart=/usr/local/sbin/firewall\n",
         );
-    let (reach, refusal) = unjudged(&system.error(), &desired("50000")).unwrap();
+    let (reach, refusal) = unjudged(&system.error(), &desired("50000"));
     assert_eq!(reach[0].reach(50000), Some(Reach::Unknown));
     assert_eq!(refusal.code, "boot-file-not-editable");
     let other = Error::new(ErrorKind::Permission, "no");
-    assert_eq!(unjudged(&other, &desired("50000")), None);
+    assert_eq!(
+        unjudged(&other, &desired("50000")).1.code,
+        "boot-not-judged"
+    );
+}
+
+/// An absolute link is meant as the booted system sees it.
+#[test]
+fn links_are_followed_inside_the_root() {
+    in_namespace(|| {
+        let system = System::new();
+        let text = "include \"/etc/fw/rules/*.nft\"\n";
+        let rules = "table inet f {\n\tchain c {\n\t\ttype filter hook input priority 0; policy drop;\n\t}\n}\n";
+        system
+            .enable("nftables")
+            .file("etc/fw/main", text)
+            .file("etc/fw/there/rules", rules);
+        symlink("/etc/fw/main", system.path("etc/nftables.conf")).unwrap();
+        fs_err::create_dir(system.path("etc/fw/rules")).unwrap();
+        symlink("/etc/fw/there/rules", system.path("etc/fw/rules/a.nft")).unwrap();
+        assert_eq!(
+            system.sync("50000"),
+            ["/etc/fw/there/rules:4: + tcp dport 50000 accept comment \"pasvsync\""]
+        );
+        assert!(system.path("etc/fw/rules/a.nft").is_symlink());
+        system.remove();
+        assert_eq!(system.text("etc/fw/there/rules"), rules);
+    });
 }

@@ -16,6 +16,8 @@ use crate::netfilter::interfaces::ip_address;
 
 /// The destination address is a prefix that keeps the host's bits (`NF_NAT_RANGE_NETMAP`).
 const NAT_NETMAP: u32 = 1 << 6;
+/// A port of the new range is chosen by chance, even where the old one lies within (`NF_NAT_RANGE_PROTO_RANDOM_ALL`).
+const NAT_RANDOM: u32 = 1 << 2 | 1 << 4;
 /// Ports of IPv4 and IPv6 protocols in `meta nfproto`.
 const FAMILY_IPV4: u8 = 2; // NFPROTO_IPV4
 const FAMILY_IPV6: u8 = 10; // NFPROTO_IPV6
@@ -31,8 +33,13 @@ impl Body<'_> {
             }
             b"connlimit" => {
                 // NFTA_CONNLIMIT_COUNT = 1, _FLAGS = 2; NFT_CONNLIMIT_F_INV = 1
-                let text = format!("ct count {}{}", over(data, 2), data.number(1)?);
-                self.condition(rate_or_excess(data, 2), text);
+                let count = data.number(1)?;
+                let text = format!("ct count {}{count}", over(data, 2));
+                match rate_or_excess(data, 2) {
+                    // The first connection is one too many already.
+                    Uncertainty::Excess if count == 0 => self.neutral(text),
+                    uncertainty => self.condition(uncertainty, text),
+                }
             }
             b"quota" => {
                 // NFTA_QUOTA_BYTES = 1, _FLAGS = 2; NFT_QUOTA_F_INV = 1
@@ -189,8 +196,9 @@ impl Body<'_> {
             3 => self.set_mark(Mark::Connection, data.number(CT_SOURCE)?), // NFT_CT_MARK
             4 => self.neutral("ct secmark set"),                           // NFT_CT_SECMARK
             13 => self.neutral("ct label set"),                            // NFT_CT_LABELS
-            17 => self.neutral("ct zone set"),                             // NFT_CT_ZONE
-            18 => self.neutral("ct event set"),                            // NFT_CT_EVENTMASK
+            // In another zone the later packets may belong to no connection (NFT_CT_ZONE).
+            17 => self.not_decoded(String::from("ct zone set")),
+            18 => self.neutral("ct event set"), // NFT_CT_EVENTMASK
             _ => return None,
         }
         Some(())
@@ -201,6 +209,14 @@ impl Body<'_> {
         let bytes = self.registers.constant(register, 4);
         let value =
             bytes.and_then(|bytes| bytes.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)));
+        // Where there is nothing to load, as with `ct` before connection tracking, the rule ends here.
+        if let Some(loaded) = self.registers.load(register, 4).filter(|_| value.is_none()) {
+            let anything = Test::Compare {
+                operator: Operator::Equal,
+                data: Vec::new(),
+            };
+            self.test(loaded, anything);
+        }
         self.statements.push(Statement::SetMark { mark, value });
     }
 
@@ -226,7 +242,7 @@ impl Body<'_> {
             first.clone()
         };
         let address = first.filter(|first| last.as_ref() == Some(first) && !netmap);
-        let mut nat = self.translation(data, kind, 5, 6);
+        let mut nat = self.translation(data, kind, (5, 6), 7);
         nat.address = address.as_deref().and_then(ip_address);
         // NFTA_NAT_FAMILY; packets of the other family pass by (`nft_nat_inet_eval`).
         nat.family = match data.number(2).and_then(|family| u8::try_from(family).ok()) {
@@ -250,7 +266,7 @@ impl Body<'_> {
     /// `masquerade`.
     fn masquerade(&mut self, data: &Attributes<'_>) {
         // NFTA_MASQ_FLAGS = 1, _REG_PROTO_MIN = 2, _REG_PROTO_MAX = 3
-        let mut nat = self.translation(data, NatKind::Source, 2, 3);
+        let mut nat = self.translation(data, NatKind::Source, (2, 3), 1);
         nat.sets_address = true;
         nat.text = String::from("masquerade");
         self.statements.push(Statement::Nat(nat));
@@ -258,8 +274,8 @@ impl Body<'_> {
 
     /// `redirect`.
     fn redirect(&mut self, data: &Attributes<'_>) {
-        // NFTA_REDIR_REG_PROTO_MIN = 1, _REG_PROTO_MAX = 2
-        let mut nat = self.translation(data, NatKind::Redirect, 1, 2);
+        // NFTA_REDIR_REG_PROTO_MIN = 1, _REG_PROTO_MAX = 2, _FLAGS = 3
+        let mut nat = self.translation(data, NatKind::Redirect, (1, 2), 3);
         nat.sets_address = true;
         nat.text = if nat.sets_port {
             nat_text("redirect to", &nat)
@@ -270,7 +286,14 @@ impl Body<'_> {
     }
 
     /// The ports of a translation from the registers that two attributes name.
-    fn translation(&self, data: &Attributes<'_>, kind: NatKind, first: u16, last: u16) -> Nat {
+    fn translation(
+        &self,
+        data: &Attributes<'_>,
+        kind: NatKind,
+        (first, last): (u16, u16),
+        flags: u16,
+    ) -> Nat {
+        let random = data.number(flags).unwrap_or_default() & NAT_RANDOM != 0;
         let port = |attribute| {
             let bytes = self.registers_constant(data, attribute, 2)?;
             bytes.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
@@ -285,7 +308,9 @@ impl Body<'_> {
             family: None,
             address: None,
             sets_address: false,
-            ports: port(first).zip(port(last)),
+            ports: port(first)
+                .zip(port(last))
+                .filter(|(first, last)| first == last || !random),
             sets_port: data.get(first).is_some(),
             text: String::new(),
         }
@@ -372,10 +397,11 @@ impl Body<'_> {
         let of_set = self.sets.get(&name).and_then(|header| header.uncertainty);
         let inverted = (data.number(9).unwrap_or_default() & 1 != 0).then_some(Uncertainty::Other);
         let text = format!("{action} @{name}");
-        match uncertainty.max(of_set).max(inverted) {
-            Some(uncertainty) => self.condition(uncertainty, text),
-            None => self.neutral(text),
-        }
+        self.statements.push(Statement::UpdateSet {
+            set: name,
+            uncertainty: uncertainty.max(of_set).max(inverted),
+            text,
+        });
         Some(())
     }
 }

@@ -105,7 +105,7 @@ fn base_chain(
     };
     // The list names every device, the single attribute only the first of them.
     let devices = match (hook.get(4), hook.get(3)) {
-        (Some(list), _) => attributes(list).map(|(_, device)| text(device)).collect(),
+        (Some(list), _) => attributes(list).map(device).collect(),
         (None, one) => one.map(text).into_iter().collect(),
     };
     Some(BaseChain {
@@ -115,6 +115,12 @@ fn base_chain(
         policy,
         devices,
     })
+}
+
+/// A device of a chain: its name, or the first letters of several names (`NFTA_DEVICE_PREFIX`) and a star.
+fn device((kind, name): (u16, &[u8])) -> String {
+    let star = if kind == 2 { "*" } else { "" };
+    text(name) + star
 }
 
 /// The hook by the kernel's number: `NF_INET_*`, in netdev tables `NF_NETDEV_*`.
@@ -226,7 +232,7 @@ pub(in crate::netfilter) fn elements(message: &[u8], into: &mut Vec<RawElement>)
 
 /// Decodes one element. A verdict that is not understood makes it uncertain, not absent.
 fn raw_element(element: &Attributes<'_>) -> RawElement {
-    // NFTA_SET_ELEM_KEY = 1, _DATA = 2, _FLAGS = 3, _EXPR = 7, _KEY_END = 10, _EXPRESSIONS = 11
+    // NFTA_SET_ELEM_KEY = 1, _DATA = 2, _FLAGS = 3, _EXPIRATION = 5, _EXPR = 7, _KEY_END = 10, _EXPRESSIONS = 11
     let list = element
         .get(11)
         .into_iter()
@@ -244,6 +250,7 @@ fn raw_element(element: &Attributes<'_>) -> RawElement {
         .is_some_and(|data| data.get(super::DATA_VERDICT).is_some());
     let verdict = data.as_ref().and_then(verdict);
     let not_understood = (is_verdict && verdict.is_none()).then_some(Uncertainty::NotDecoded);
+    let expires = element.get(5).map(|_| Uncertainty::Other);
     RawElement {
         key: constant(element, 1).unwrap_or_default().to_vec(),
         end: constant(element, 10).map(<[u8]>::to_vec),
@@ -251,7 +258,7 @@ fn raw_element(element: &Attributes<'_>) -> RawElement {
         element: Element {
             key: ElementKey::CatchAll,
             verdict,
-            uncertainty: uncertainty.max(not_understood),
+            uncertainty: uncertainty.max(expires).max(not_understood),
         },
     }
 }

@@ -235,7 +235,7 @@ fn targets() {
         "-j CT --notrack => counter notrack
         -j NOTRACK => counter notrack
         -p tcp --dport 21 -j CT --helper ftp => tcp dport 21 counter -j CT --helper ftp
-        -j CT --zone 5 => counter -j CT
+        -j CT --zone 5 => counter (-j CT: not understood)
         -j TRACE => counter meta nftrace set",
     );
     read_back(

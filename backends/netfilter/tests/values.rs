@@ -261,7 +261,7 @@ fn effects() {
         ct mark set meta mark => ct mark set (computed)
         meta priority set 0x10001 => meta priority set
         meta nftrace set 1 => meta nftrace set
-        ct zone set 1 => ct zone set
+        ct zone set 1 => (ct zone set: not understood)
         ct label set 1 => ct label set
         ct event set new => ct event set
         add @s { ip saddr } => meta nfproto ipv4 add @s

@@ -423,7 +423,13 @@ fn rate_or_excess(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>
     } else {
         (Uncertainty::Rate, "upto")
     };
-    body.condition(uncertainty, format!("-m {name} --{name}-{words}"));
+    let text = format!("-m {name} --{name}-{words}");
+    if name == "connlimit" && uncertainty == Uncertainty::Excess && info.number(16)? == 0 {
+        // The first connection is one too many already.
+        body.neutral(text);
+    } else {
+        body.condition(uncertainty, text);
+    }
     Some(())
 }
 

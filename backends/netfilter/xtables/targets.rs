@@ -9,6 +9,7 @@ use crate::netfilter::interfaces::ip_address;
 // nf_nat.h
 const RANGE_ADDRESSES: u32 = 1 << 0; // NF_NAT_RANGE_MAP_IPS
 const RANGE_PORTS: u32 = 1 << 1; // NF_NAT_RANGE_PROTO_SPECIFIED
+const RANGE_RANDOM: u32 = 1 << 2 | 1 << 4; // NF_NAT_RANGE_PROTO_RANDOM_ALL
 
 /// Decodes a target expression.
 pub(in crate::netfilter) fn decode(body: &mut Body<'_>, data: &Attributes<'_>) -> Option<()> {
@@ -49,6 +50,8 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         "NOTRACK" => body.statements.push(Statement::Notrack),
         // struct xt_ct_target_info: flags; XT_CT_NOTRACK
         "CT" if info.short(0)? & 1 != 0 => body.statements.push(Statement::Notrack),
+        // A zone, or one from the mark (XT_CT_ZONE_MARK): later packets may belong to no connection.
+        "CT" if info.short(2)? != 0 || info.short(0)? & 8 != 0 => return None,
         "TPROXY" => {
             // struct xt_tproxy_target_info, _v1: mark mask, mark value, address, port
             let port = info.network_short(if revision == 0 { 12 } else { 24 })?;
@@ -116,12 +119,14 @@ fn translate(body: &mut Body<'_>, kind: NatKind, action: &str, info: Info<'_>) -
     };
     let sets_address = flags & RANGE_ADDRESSES != 0;
     let sets_port = flags & RANGE_PORTS != 0;
+    let random = flags & RANGE_RANDOM != 0;
+    let chosen = info.network_short(ports).zip(info.network_short(ports + 2));
     let mut nat = Nat {
         kind,
         family: None,
         address: address.filter(|_| sets_address && first == last),
         sets_address: sets_address || matches!(action, "masquerade" | "redirect to"),
-        ports: sets_port.then_some((info.network_short(ports)?, info.network_short(ports + 2)?)),
+        ports: chosen.filter(|(first, last)| sets_port && (first == last || !random)),
         sets_port,
         text: String::new(),
     };

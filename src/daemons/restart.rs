@@ -1,0 +1,102 @@
+//! How a daemon is made to read its configuration anew.
+
+use std::path::Path;
+
+use super::disk::Kind;
+use super::{
+    ConfigError, Host, cpanel, filezilla_server, proftpd, pure_ftpd, sftpgo, units, vsftpd,
+};
+use crate::passive::Reading;
+
+/// What makes a daemon read its configuration anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// It is started for each session, or by hand: nothing to do, or nothing that could be known.
+    None(&'static str),
+    /// This command.
+    Command(Vec<String>),
+}
+
+impl Restart {
+    /// The command as an administrator would type it.
+    pub fn command(&self) -> Option<String> {
+        match self {
+            Self::None(_) => None,
+            Self::Command(words) => Some(words.join(" ")),
+        }
+    }
+}
+
+/// Programs of cPanel.
+const CPANEL_RESTART: &str = "/usr/local/cpanel/scripts/restartsrv_ftpserver";
+
+/// The units and init scripts that packages bring, by daemon.
+const SERVICES: &[(&str, &[&str])] = &[
+    (
+        pure_ftpd::NAME,
+        &[
+            "pure-ftpd",
+            "pure-ftpd-mysql",
+            "pure-ftpd-ldap",
+            "pure-ftpd-postgresql",
+        ],
+    ),
+    (proftpd::NAME, &["proftpd"]),
+    (vsftpd::NAME, &["vsftpd"]),
+    (sftpgo::NAME, &["sftpgo"]),
+    (filezilla_server::NAME, &["filezilla-server"]),
+];
+
+/// How the daemon of a reading is restarted on this host.
+///
+/// # Errors
+/// When a unit cannot be read.
+pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
+    let there = |path: &str| host.disk.kind(Path::new(path)).is_some();
+    if there(CPANEL_RESTART) && cpanel::manages(host, reading.daemon)? {
+        return Ok(Restart::Command(vec![CPANEL_RESTART.to_owned()]));
+    }
+    let services = SERVICES.iter().find(|(name, _)| *name == reading.daemon);
+    let services = services.map(|(_, services)| *services).unwrap_or_default();
+    let instance = instance(reading);
+    let names = instance
+        .iter()
+        .map(String::as_str)
+        .chain(services.iter().copied());
+    let systemd = host.disk.kind(Path::new("/run/systemd/system")) == Some(Kind::Folder);
+    for name in names {
+        let template = name
+            .split_once('@')
+            .map(|(base, _)| format!("{base}@.service"));
+        let unit = template.unwrap_or_else(|| format!("{name}.service"));
+        let script = there(&format!("/etc/init.d/{name}"));
+        // A host that is an image, or whose init is not up, is shown the command it will need.
+        if units::is_there(&host.disk, &unit) && (systemd || !script) || systemd && script {
+            return Ok(Restart::Command(words(&["systemctl", "restart", name])));
+        }
+        if script {
+            return Ok(Restart::Command(words(&["service", name, "restart"])));
+        }
+    }
+    if !units::super_servers(&host.disk, reading.daemon)?.is_empty() {
+        return Ok(Restart::None(
+            "new sessions read it: a super server starts the daemon",
+        ));
+    }
+    Ok(Restart::None("restart the daemon the way it was started"))
+}
+
+/// RHEL's vsftpd@NAME runs /etc/vsftpd/NAME.conf; vsftpd.service runs vsftpd.conf.
+fn instance(reading: &Reading) -> Option<String> {
+    let file = reading
+        .files
+        .first()
+        .filter(|_| reading.daemon == vsftpd::NAME)?;
+    let in_folder = file.parent()?.ends_with("etc/vsftpd");
+    let name = file.file_stem()?.to_str()?;
+    (in_folder && name != "vsftpd").then(|| format!("vsftpd@{name}"))
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}

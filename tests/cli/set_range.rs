@@ -1,0 +1,82 @@
+//! `pasvsync set-range` as its users meet it.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use super::snapshots::snapshot;
+use super::support::Host;
+
+const POLICY_DROP: &str = include_str!("../../examples/default-deny.nft");
+const COMMAND: &str = "pasvsync set-range 51000-51009 --daemon proftpd";
+
+fn host(configuration: &str) -> Host {
+    Host::new(configuration).filtered(POLICY_DROP)
+}
+
+#[test]
+fn what_is_said() {
+    let configuration = "Port 21\nPassivePorts 50000 50009 # ours\n";
+    snapshot("set-range", &host(configuration), &[COMMAND]);
+    snapshot("set-range-again", &host(configuration), &[COMMAND, COMMAND]);
+    let preview = format!("{COMMAND} --dry-run --diff");
+    snapshot("set-range-dry-run", &host(configuration), &[&preview]);
+    let several = "Port 21\n<VirtualHost 192.0.2.1>\n  Port 2121\n</VirtualHost>\n";
+    let preview = format!("{COMMAND} --dry-run");
+    snapshot("set-range-global", &host(several), &[&preview]);
+}
+
+#[test]
+fn what_is_refused() {
+    let host = host("Port 21\nPassivePorts 50000 50009\n");
+    let refused = [
+        (
+            "set-range-one-port",
+            "set-range 51000-51000 --daemon proftpd",
+        ),
+        ("set-range-low", "set-range 1000-1010 --daemon proftpd"),
+        (
+            "set-range-reversed",
+            "set-range 51009-51000 --daemon proftpd",
+        ),
+        ("set-range-no-daemon", "set-range 51000-51009"),
+        (
+            "set-range-not-here",
+            "set-range 51000-51009 --daemon vsftpd",
+        ),
+    ];
+    for (name, command) in refused {
+        snapshot(name, &host, &[&format!("pasvsync {command}")]);
+    }
+    let written = fs_err::read_to_string(host.root().join("etc/proftpd/proftpd.conf")).unwrap();
+    assert_eq!(written, "Port 21\nPassivePorts 50000 50009\n");
+}
+
+/// Mode, owner and everything else about the file are as before; a second run does not touch it.
+#[test]
+fn only_the_content_changes() {
+    let host = host("Port 21\r\n\tPassivePorts  50000\t50009\r\n# caf\u{e9}");
+    let path = host.root().join("etc/proftpd/proftpd.conf");
+    fs_err::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    let before = fs_err::metadata(&path).unwrap();
+    let Some(output) = host.run(&[COMMAND]) else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = fs_err::read_to_string(&path).unwrap();
+    assert_eq!(
+        text,
+        "Port 21\r\n\tPassivePorts  51000\t51009\r\n# caf\u{e9}"
+    );
+    let after = fs_err::metadata(&path).unwrap();
+    assert_eq!(
+        (after.mode(), after.uid(), after.gid()),
+        (before.mode(), before.uid(), before.gid())
+    );
+    host.run(&[COMMAND]);
+    let again = fs_err::metadata(&path).unwrap();
+    assert_eq!(
+        (again.ino(), again.mtime_nsec()),
+        (after.ino(), after.mtime_nsec())
+    );
+    let names = fs_err::read_dir(path.parent().unwrap()).unwrap();
+    assert_eq!(names.count(), 1);
+}

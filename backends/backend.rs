@@ -105,6 +105,11 @@ pub trait Backend {
     /// When the ruleset makes no sense to this backend.
     fn plan(&self, layer: Layer, ruleset: &Ruleset, desired: &Desired) -> Result<Plan<Self::Edit>>;
 
+    /// By how much these edits raise the kernel's generation, when nobody else edits.
+    fn batches(&self, _edits: &[Self::Edit]) -> u32 {
+        1
+    }
+
     /// Makes the edits, all or none, provided the layer still is as `ruleset` shows it. Returns the edits that undo
     /// them.
     ///

@@ -1,44 +1,77 @@
 //! Which program is in charge of a table or chain, told by the names that it gives them.
 
-use crate::model::ruleset::{Chain, Table, TableFamily};
+use crate::iptables;
+use crate::model::ports::PortSet;
+use crate::model::ruleset::{Chain, Hook, Ruleset, Table};
 
 /// A program that writes rules of its own and would overwrite, or be broken by, an edit in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manager {
-    /// Its name.
-    pub name: &'static str,
-    /// How its user opens a port with it.
-    pub hint: &'static str,
+#[expect(missing_docs, reason = "the names are the programs")]
+pub enum Manager {
+    Firewalld,
+    Ufw,
+    Csf,
+    /// A running program that owns the table (flag `owner`).
+    Owner,
+    KubeProxy,
+    Libvirt,
+    Docker,
 }
 
-const FIREWALLD: Manager = Manager {
-    name: "firewalld",
-    hint: "open the range with firewall-cmd, both at runtime and with --permanent",
-};
-const UFW: Manager = Manager {
-    name: "ufw",
-    hint: "open the range with `ufw allow FIRST:LAST/tcp comment pasvsync`",
-};
-const CSF: Manager = Manager {
-    name: "csf",
-    hint: "add FIRST:LAST to TCP_IN and TCP6_IN in /etc/csf/csf.conf, then run `csf -r`",
-};
-const OWNER: Manager = Manager {
-    name: "the process that owns the table",
-    hint: "the table has the flag `owner`: only that process can change it",
-};
-const KUBE_PROXY: Manager = Manager {
-    name: "kube-proxy",
-    hint: "choose a passive range outside the NodePort range",
-};
-const LIBVIRT: Manager = Manager {
-    name: "libvirt",
-    hint: "change the libvirt network, not its rules",
-};
-const DOCKER: Manager = Manager {
-    name: "docker",
-    hint: "publish the ports with docker, or use the DOCKER-USER chain",
-};
+impl Manager {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Firewalld => "firewalld",
+            Self::Ufw => "ufw",
+            Self::Csf => "csf",
+            Self::Owner => "the process that owns the table",
+            Self::KubeProxy => "kube-proxy",
+            Self::Libvirt => "libvirt",
+            Self::Docker => "docker",
+        }
+    }
+
+    /// How its user opens these ports with it.
+    pub fn hint(self, ports: &PortSet) -> String {
+        let each = |separator: char, text: &dyn Fn(&str) -> String| -> Vec<String> {
+            let ranges = ports
+                .ranges()
+                .iter()
+                .map(|range| match (range.first(), range.last()) {
+                    (first, last) if first == last => first.to_string(),
+                    (first, last) => format!("{first}{separator}{last}"),
+                });
+            ranges.map(|range| text(&range)).collect()
+        };
+        match self {
+            Self::Firewalld => {
+                let options = each('-', &|range| format!(" --add-port={range}/tcp")).concat();
+                format!("run `firewall-cmd{options}`, and the same with --permanent")
+            }
+            Self::Ufw => {
+                let commands = each(':', &|range| {
+                    format!("ufw allow {range}/tcp comment pasvsync")
+                });
+                format!("run `{}`", commands.join("; "))
+            }
+            Self::Csf => {
+                let ranges = each(':', &str::to_owned).join(",");
+                format!(
+                    "add {ranges} to TCP_IN and TCP6_IN in /etc/csf/csf.conf, then run `csf -r`"
+                )
+            }
+            Self::Owner => {
+                "the table has the flag `owner`: only that process can change it".to_owned()
+            }
+            Self::KubeProxy => "choose a passive range outside the NodePort range".to_owned(),
+            Self::Libvirt => "change the libvirt network, not its rules".to_owned(),
+            Self::Docker => {
+                "publish the ports with docker, or use the DOCKER-USER chain".to_owned()
+            }
+        }
+    }
+}
 
 /// Chains that belong to a program whatever table they stand in: their names begin so.
 const CHAIN_PREFIXES: &[&str] = &[
@@ -53,22 +86,28 @@ const CHAIN_PREFIXES: &[&str] = &[
     "ufw6-",
     "ufw-user-",
     "CROWDSEC",
+    "crowdsec",
     "sshguard",
     "NETAVARK",
+    "CNI-",
+    "FLANNEL-",
+    "WEAVE-",
+    "ISTIO_",
+    "ts-",
 ];
 
 /// Who is in charge of the table; `None` for an admin's own.
 pub fn manager(table: &Table) -> Option<Manager> {
     if table.name.starts_with("firewalld") {
-        return Some(FIREWALLD);
+        return Some(Manager::Firewalld);
     }
     if table.owned {
-        return Some(OWNER);
+        return Some(Manager::Owner);
     }
     let by_name = match table.name.as_str() {
-        "kube-proxy" => Some(KUBE_PROXY),
-        "libvirt_network" => Some(LIBVIRT),
-        "docker-bridges" => Some(DOCKER),
+        "kube-proxy" => Some(Manager::KubeProxy),
+        "libvirt_network" => Some(Manager::Libvirt),
+        "docker-bridges" => Some(Manager::Docker),
         _ => None,
     };
     if by_name.is_some() {
@@ -76,30 +115,16 @@ pub fn manager(table: &Table) -> Option<Manager> {
     }
     let has = |name: &str| table.chains.iter().any(|chain| chain.name == name);
     if has("ufw-before-input") || has("ufw6-before-input") {
-        return Some(UFW);
+        return Some(Manager::Ufw);
     }
     if has("LOCALINPUT") && (has("LOGDROPIN") || has("DENYIN")) {
-        return Some(CSF);
+        return Some(Manager::Csf);
     }
     // firewalld's iptables backend.
     if has("INPUT_ZONES") || has("INPUT_direct") {
-        return Some(FIREWALLD);
+        return Some(Manager::Firewalld);
     }
     None
-}
-
-/// Whether iptables reads the table: it refuses tables with expressions that it does not know.
-pub fn is_of_iptables(table: &Table) -> bool {
-    const CHAINS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
-    matches!(table.family, TableFamily::Ip | TableFamily::Ip6)
-        && matches!(
-            table.name.as_str(),
-            "filter" | "nat" | "mangle" | "raw" | "security"
-        )
-        && table
-            .chains
-            .iter()
-            .any(|chain| chain.base.is_some() && CHAINS.contains(&chain.name.as_str()))
 }
 
 /// Whether the chain is written by a program other than the admin's hand, whoever is in charge of its table.
@@ -107,4 +132,21 @@ pub fn is_foreign(chain: &Chain) -> bool {
     CHAIN_PREFIXES
         .iter()
         .any(|prefix| chain.name.starts_with(prefix))
+}
+
+/// Which firewall filters what comes in: `iptables` where all base chains on the way in are tables of iptables, else
+/// `nftables`; `None` where nothing filters.
+pub fn in_charge(ruleset: &Ruleset) -> Option<&'static str> {
+    let filters = |table: &&Table| {
+        let mut bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
+        !table.dormant
+            && bases.any(|base| matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input))
+    };
+    let mut tables = ruleset.tables.iter().filter(filters).peekable();
+    tables.peek()?;
+    Some(if tables.all(iptables::is_iptables) {
+        "iptables"
+    } else {
+        "nftables"
+    })
 }

@@ -7,6 +7,9 @@ pub mod boot;
 pub mod detect;
 pub mod error;
 pub mod host;
+pub mod iptables;
+#[cfg(feature = "nftables")]
+pub mod kernel;
 pub mod model;
 pub mod netfilter;
 #[cfg(feature = "nftables")]

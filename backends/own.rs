@@ -5,7 +5,8 @@ use std::cell::LazyCell;
 use crate::backend::{Desired, Refusal};
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::ruleset::{
-    Field, Hook, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Verdict,
+    Field, Filter, Hook, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test,
+    Verdict,
 };
 use crate::proof::Bans;
 use crate::proof::place::{self, Insertion, MARK};
@@ -17,6 +18,7 @@ use crate::proof::place::{self, Insertion, MARK};
     expect(dead_code, reason = "only the kernel's rules are known by handles")
 )]
 pub(crate) struct Own {
+    pub(crate) filter: Filter,
     pub(crate) family: TableFamily,
     pub(crate) table: String,
     pub(crate) chain: String,
@@ -91,7 +93,8 @@ fn among_others(insertions: &[Insertion]) -> Vec<usize> {
     let mut indexes = Vec::new();
     for insertion in insertions {
         let same_chain = |other: &Insertion| {
-            other.family == insertion.family
+            other.filter == insertion.filter
+                && other.family == insertion.family
                 && other.table == insertion.table
                 && other.chain == insertion.chain
         };
@@ -130,8 +133,24 @@ impl Own {
             .is_some_and(|ports| desired.covers(&PortSet::from(ports)))
     }
 
+    /// Where the rule stands, to put it back there; `None` when it is not of the form that we write.
+    #[cfg(feature = "nftables")]
+    pub(crate) fn insertion(&self) -> Option<Insertion> {
+        Some(Insertion {
+            filter: self.filter,
+            family: self.family,
+            table: self.table.clone(),
+            chain: self.chain.clone(),
+            index: self.index,
+            before: self.before,
+            ports: self.ports?,
+            local_only: self.local_only,
+        })
+    }
+
     fn same_as(&self, other: &Self) -> bool {
-        self.family == other.family
+        self.filter == other.filter
+            && self.family == other.family
             && self.table == other.table
             && self.chain == other.chain
             && self.ports == other.ports
@@ -139,7 +158,8 @@ impl Own {
 
     /// Whether the rule does what the insertion would do, as late in the chain as it can stand.
     fn stands_for(&self, insertion: &Insertion, index: usize) -> bool {
-        self.family == insertion.family
+        self.filter == insertion.filter
+            && self.family == insertion.family
             && self.table == insertion.table
             && self.chain == insertion.chain
             && self.ports == Some(insertion.ports)
@@ -190,6 +210,7 @@ pub(crate) fn rules(ruleset: &Ruleset) -> Vec<Own> {
                 let base = chain.base.as_ref();
                 let set = ports.map_or(PortSet::EMPTY, PortSet::from);
                 own.push(Own {
+                    filter: table.filter,
                     family: table.family,
                     table: table.name.clone(),
                     chain: chain.name.clone(),

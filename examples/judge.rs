@@ -2,9 +2,10 @@
 //!
 //! `cargo run --example judge -- 21 50000-50100` (as root, or under `unshare -rn`).
 
+use firewall::backend::{Backend as _, Layer, Scope};
+use firewall::kernel::Kernel;
 use firewall::model::ports::{PortRange, PortSet};
 use firewall::model::reach::Family;
-use firewall::netfilter::{self, Scope, Socket};
 use firewall::proof;
 
 #[expect(clippy::print_stdout, reason = "an example")]
@@ -13,7 +14,7 @@ fn main() -> firewall::Result<()> {
         .skip(1)
         .filter_map(|word| range(&word))
         .collect();
-    let ruleset = netfilter::read(&mut Socket::open()?, Scope::InputPath)?;
+    let ruleset = Kernel::open()?.ruleset(Layer::Runtime, Scope::InputPath)?;
     for family in Family::BOTH {
         let map = proof::trace(&ruleset, family, &ports);
         for (range, entry) in map.intervals() {

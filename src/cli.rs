@@ -9,7 +9,7 @@ use crate::daemons;
 
 /// Keeps the firewall in step with the FTP daemons' passive ports.
 ///
-/// Reads the passive range from the daemons' own configuration, finds out by evaluating the live nftables ruleset
+/// Reads the passive range from the daemons' own configuration, finds out by evaluating the live ruleset
 /// whether each port is reachable, and where one is not makes the smallest edit that opens it. Then it proves it.
 #[derive(Debug, Parser)]
 #[command(
@@ -164,6 +164,8 @@ pub enum BackendChoice {
     /// The one in charge.
     #[default]
     Auto,
+    /// iptables and ip6tables, of either kind.
+    Iptables,
     /// Native nftables, over netlink.
     Nftables,
 }

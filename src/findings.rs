@@ -271,6 +271,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "no base chain filters connections to this host: every port is open, nothing needs to be",
     ),
     (
+        "helper-only",
+        Severity::Warning,
+        "the range is closed, and only a connection tracking helper lets data connections in: FTPS defeats it",
+    ),
+    (
         "managed-table",
         Severity::Error,
         "the ports are closed in a table that another program looks after: it must open them",

@@ -7,6 +7,7 @@ pub mod exit;
 pub mod exposure;
 pub mod failure;
 pub mod findings;
+pub mod helpers;
 pub mod listeners;
 pub mod passive;
 pub mod printer;

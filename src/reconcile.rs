@@ -20,6 +20,8 @@ pub struct LayerOutcome {
     pub edits: Vec<String>,
     /// Why ports stay closed that no edit opens.
     pub refusals: Vec<Refusal>,
+    /// A rule that assigns the connection tracking helper for FTP.
+    pub helper: Option<String>,
 }
 
 /// What was found, and done, in one backend.
@@ -33,6 +35,8 @@ pub struct BackendOutcome {
     pub changed: bool,
     /// Whether any base chain filters new connections to this host at all.
     pub filters: bool,
+    /// A rule that assigns the connection tracking helper for FTP.
+    pub helper: Option<String>,
 }
 
 /// How often a run starts over because the ruleset moved under it.
@@ -69,10 +73,11 @@ pub fn reconcile<B: Backend>(
         desired
     };
     let mut outcome = BackendOutcome {
-        backend: backend.name(),
+        backend: "",
         layers: Vec::new(),
         changed: false,
         filters: false,
+        helper: None,
     };
     for layer in backend.layers() {
         let (found, filters) = match reconcile_layer(backend, layer, desired, mode) {
@@ -84,8 +89,11 @@ pub fn reconcile<B: Backend>(
         if outcome.layers.is_empty() {
             outcome.filters = filters;
         }
+        outcome.helper = outcome.helper.or_else(|| found.helper.clone());
         outcome.layers.push(found);
     }
+    // Known once its ruleset was read.
+    outcome.backend = backend.name();
     Ok(outcome)
 }
 
@@ -99,6 +107,7 @@ fn unjudged(error: &anyhow::Error, desired: &Desired) -> Option<(LayerOutcome, b
         reach,
         edits: Vec::new(),
         refusals: vec![refusal],
+        helper: None,
     };
     Some((outcome, true))
 }
@@ -123,12 +132,14 @@ fn reconcile_layer<B: Backend>(
             reach: proof.reach,
             edits: Vec::new(),
             refusals: Vec::new(),
+            helper: None,
         };
         return Ok((outcome, proof.filters));
     }
     for _ in 0..ATTEMPTS {
         let ruleset = backend.ruleset(layer, first_scope(mode))?;
         let filters = filters(&ruleset);
+        let helper = proof::helper(&ruleset, "ftp");
         let reach = judge(&ruleset, desired);
         let open = reach.iter().all(ReachMap::all_open);
         let done = |in_sync, reach, edits, refusals| LayerOutcome {
@@ -137,6 +148,7 @@ fn reconcile_layer<B: Backend>(
             reach,
             edits,
             refusals,
+            helper: helper.clone(),
         };
         if open && backend.settled(layer, &ruleset, desired) {
             if mode != Mode::Check {
@@ -209,7 +221,7 @@ fn edit<B: Backend>(
     // Somebody else's edit came in between: what is there now is judged and planned anew.
     let ours = ruleset
         .generation
-        .map(|generation| generation.wrapping_add(1));
+        .map(|generation| generation.wrapping_add(backend.batches(&plan.edits)));
     if after.generation != ours {
         return Err(Error::new(ErrorKind::Changed, "another edit came in between").into());
     }

@@ -131,6 +131,15 @@ impl<B: Backend> Backend for WithBoot<B> {
         })
     }
 
+    fn batches(&self, edits: &[Self::Edit]) -> u32 {
+        let running = edits.iter().filter_map(|edit| match edit {
+            LayerEdit::Running(edit) => Some(edit.clone()),
+            LayerEdit::Boot(_) => None,
+        });
+        let running: Vec<B::Edit> = running.collect();
+        self.running.batches(&running)
+    }
+
     fn apply(
         &mut self,
         layer: Layer,

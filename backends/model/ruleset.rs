@@ -560,11 +560,11 @@ pub enum ElementKey {
 }
 
 impl Ruleset {
-    /// The table of that family and name.
-    pub fn table(&self, family: TableFamily, name: &str) -> Option<&Table> {
+    /// The table of that packet filter, family and name.
+    pub fn table(&self, filter: Filter, family: TableFamily, name: &str) -> Option<&Table> {
         self.tables
             .iter()
-            .find(|table| table.family == family && table.name == name)
+            .find(|table| table.filter == filter && table.family == family && table.name == name)
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod attributes;
 mod decode;
 mod interfaces;
+pub(crate) mod ipsets;
 mod netlink;
 mod read;
 pub mod scratch;

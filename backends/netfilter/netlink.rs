@@ -24,6 +24,7 @@ const NETFILTER_HEADER: usize = 4;
 const MESSAGE_ERROR: u16 = 2; // NLMSG_ERROR
 const MESSAGE_DONE: u16 = 3; // NLMSG_DONE
 const FLAG_REQUEST: u16 = 0x1; // NLM_F_REQUEST
+const FLAG_ACK: u16 = 0x4; // NLM_F_ACK
 const FLAG_DUMP_INTERRUPTED: u16 = 0x10; // NLM_F_DUMP_INTR
 const FLAG_DUMP: u16 = 0x300; // NLM_F_DUMP
 const FLAG_CAPPED: u16 = 0x100; // NLM_F_CAPPED
@@ -164,6 +165,21 @@ impl Socket {
         }
         outcome
     }
+}
+
+/// Sends a request of another subsystem and waits for its answer; the answer's error number where it is one.
+pub(super) fn request(
+    channel: &mut Channel,
+    message: u16,
+    flags: u16,
+    body: &[u8],
+) -> Result<std::result::Result<(), io::Error>> {
+    channel.request(message, FLAG_REQUEST | FLAG_ACK | flags, body)?;
+    channel.receive(0)?;
+    let mut answers = messages(&channel.buffer).map(|answer| answer.failure());
+    Ok(answers
+        .find_map(std::result::Result::err)
+        .map_or(Ok(()), |failure| Err(failure.system())))
 }
 
 /// A dump over a routing socket (`NETLINK_ROUTE`); `each` gets the body of every message.
@@ -426,7 +442,7 @@ impl Failure {
 }
 
 /// `struct nfgenmsg` of a request.
-fn netfilter_header(family: u8) -> [u8; NETFILTER_HEADER] {
+pub(super) fn netfilter_header(family: u8) -> [u8; NETFILTER_HEADER] {
     [family, 0, 0, 0]
 }
 

@@ -12,7 +12,7 @@ use rustables::{Batch, Chain, MsgType, ProtocolFamily, Rule, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ports::PortRange;
 use crate::model::ruleset::TableFamily;
-use crate::netfilter::attributes::{put, put_nest, put_text};
+use crate::netfilter::attributes::{attributes, put, put_nest, put_text};
 
 /// The comment that marks a rule as ours.
 pub const MARK: &str = "pasvsync";
@@ -50,6 +50,9 @@ pub enum Change {
         ports: PortRange,
         /// Accepts only what is addressed to the host itself, for chains that forwarded packets meet too.
         local_only: bool,
+        /// The table is one of iptables', so the rule has to be of a form that iptables shows: a single `fib` makes it
+        /// refuse the whole chain.
+        iptables: bool,
     },
     /// A rule goes away.
     Delete {
@@ -178,7 +181,10 @@ fn guard(message: &mut Vec<u8>, generation: u32) -> Result<()> {
 /// Says in a rule's message what rustables cannot.
 fn patch(message: &mut Vec<u8>, change: &Change) -> Result<()> {
     let Change::Insert {
-        before, local_only, ..
+        before,
+        local_only,
+        iptables,
+        ..
     } = change
     else {
         return Ok(());
@@ -195,14 +201,15 @@ fn patch(message: &mut Vec<u8>, change: &Change) -> Result<()> {
             & !FLAG_APPEND;
         flags.copy_from_slice(&value.to_ne_bytes());
     }
-    if *local_only {
-        prepend_expressions(message, &destination_is_local())?;
+    match (*local_only, *iptables) {
+        (false, _) => Ok(()),
+        (true, false) => add_expressions(message, &destination_is_local(), false),
+        (true, true) => add_expressions(message, &address_type_is_local(), true),
     }
-    Ok(())
 }
 
-/// Puts expressions before those of a rule's message.
-fn prepend_expressions(message: &mut Vec<u8>, expressions: &[u8]) -> Result<()> {
+/// Puts expressions before those of a rule's message, or between them and the verdict.
+fn add_expressions(message: &mut Vec<u8>, expressions: &[u8], last: bool) -> Result<()> {
     let mut at = BODY;
     while let Some(&[l0, l1, k0, k1]) = message.get(at..).and_then(<[u8]>::first_chunk) {
         let length = u16::from_ne_bytes([l0, l1]);
@@ -213,6 +220,14 @@ fn prepend_expressions(message: &mut Vec<u8>, expressions: &[u8]) -> Result<()> 
                 .ok_or_else(malformed)?;
             message.splice(at..at + 2, longer.to_ne_bytes());
             let start = at + ATTRIBUTE_HEADER;
+            let end = at + usize::from(length);
+            let verdict = attributes(message.get(start..end).unwrap_or_default()).last();
+            let start = match verdict {
+                Some((_, value)) if last => {
+                    end - ATTRIBUTE_HEADER - value.len().next_multiple_of(4)
+                }
+                _ => start,
+            };
             message.splice(start..start, expressions.iter().copied());
             return set_length(message);
         }
@@ -239,6 +254,20 @@ fn destination_is_local() -> Vec<u8> {
     let mut expressions = expression("fib", &fib);
     expressions.extend(expression("cmp", &compare));
     expressions
+}
+
+/// `-m addrtype --dst-type LOCAL`.
+fn address_type_is_local() -> Vec<u8> {
+    // struct xt_addrtype_info_v1: source, destination (bit n is route type n; RTN_LOCAL is 2), flags
+    let mut info = Vec::new();
+    info.extend_from_slice(&0_u16.to_ne_bytes());
+    info.extend_from_slice(&(1_u16 << 2).to_ne_bytes());
+    info.extend_from_slice(&0_u32.to_ne_bytes());
+    let mut data = Vec::new();
+    put_text(&mut data, 1, "addrtype"); // NFTA_MATCH_NAME
+    put(&mut data, 2, &1_u32.to_be_bytes()); // NFTA_MATCH_REV
+    put(&mut data, 3, &info); // NFTA_MATCH_INFO
+    expression("match", &data)
 }
 
 /// An expression of a rule.

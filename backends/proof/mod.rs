@@ -20,5 +20,6 @@ mod truth;
 mod verdict;
 
 pub(crate) use bans::Bans;
+pub use describe::helper;
 pub use steps::{Effect, Step};
 pub use verdict::{Judgement, Obstacle, filters_input, judge, trace, walk};

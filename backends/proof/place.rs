@@ -5,8 +5,8 @@ use crate::detect;
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::{Family, Reach};
 use crate::model::ruleset::{
-    Chain, Field, Hook, Operator, Part, PayloadBase, Rule, Ruleset, Statement, Table, TableFamily,
-    Test, Value, Verdict,
+    Chain, Field, Filter, Hook, Operator, Part, PayloadBase, Rule, Ruleset, Statement, Table,
+    TableFamily, Test, Value, Verdict,
 };
 
 use super::bans::Bans;
@@ -24,6 +24,8 @@ pub const MARK: &str = "pasvsync";
 /// An accept for new connections to some ports, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Insertion {
+    /// The packet filter that the table lives in: both may have a table of the same name.
+    pub filter: Filter,
     /// The table's family.
     pub family: TableFamily,
     /// The table.
@@ -38,6 +40,13 @@ pub struct Insertion {
     pub ports: PortRange,
     /// Only for packets to this host: the chain also sees packets to others.
     pub local_only: bool,
+}
+
+impl Insertion {
+    /// Whether this is its table.
+    pub fn is_in(&self, table: &Table) -> bool {
+        table.filter == self.filter && table.family == self.family && table.name == self.table
+    }
 }
 
 /// Where accepts belong, and which ports none can open.
@@ -63,7 +72,7 @@ pub fn place(ruleset: &Ruleset, desired: &Desired) -> Placement {
         match attempt(ruleset, desired, &excluded) {
             Ok(insertions) => {
                 return Placement {
-                    insertions,
+                    insertions: needed(ruleset, desired, &excluded, insertions),
                     refusals,
                 };
             }
@@ -116,6 +125,61 @@ fn attempt(
     Ok(insertions)
 }
 
+/// Leaves out the accepts that later ones, further out, have made superfluous.
+fn needed(
+    ruleset: &Ruleset,
+    desired: &Desired,
+    excluded: &[(Family, PortSet)],
+    mut insertions: Vec<Insertion>,
+) -> Vec<Insertion> {
+    let mut candidate = 0;
+    while candidate < insertions.len() {
+        let others = insertions
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != candidate);
+        let others: Vec<Insertion> = others.map(|(_, insertion)| insertion.clone()).collect();
+        let alone = insertions.get(candidate).is_none_or(|it| {
+            let beside = |other: &&Insertion| {
+                other.filter == it.filter && other.family == it.family && other.table == it.table
+            };
+            others.iter().filter(beside).count() == 0
+        });
+        if !alone {
+            let mut working = ruleset.clone();
+            let others = again(&mut working, others);
+            let open = excluded.iter().all(|(family, excluded)| {
+                let wanted = desired.ports.difference(excluded);
+                let map = verdict::trace(&working, *family, &wanted);
+                map.with(Reach::Open).covers(&wanted)
+            });
+            if open {
+                insertions = others;
+                continue;
+            }
+        }
+        candidate += 1;
+    }
+    insertions
+}
+
+/// Makes insertions in memory at the rules that they belong before, and says where that is now.
+fn again(ruleset: &mut Ruleset, insertions: Vec<Insertion>) -> Vec<Insertion> {
+    let mut made = Vec::with_capacity(insertions.len());
+    for mut insertion in insertions {
+        let table = ruleset.tables.iter().find(|table| insertion.is_in(table));
+        let rules = table
+            .and_then(|table| table.chain(&insertion.chain))
+            .map(Chain::rules);
+        let rules = rules.unwrap_or_default();
+        let before = |handle| rules.iter().position(|rule| rule.handle == handle);
+        insertion.index = insertion.before.and_then(before).unwrap_or(rules.len());
+        apply(ruleset, &insertion);
+        made.push(insertion);
+    }
+    made
+}
+
 /// The accepts before the first block of ports that are not open yet.
 fn next(
     ruleset: &Ruleset,
@@ -132,11 +196,10 @@ fn next(
         return Err(no_place(judgement, todo.clone()));
     };
     let ports = block.ports.intersection(todo);
-    let (spot, local_only) =
-        stand_before(ruleset, block, desired.force).map_err(|mut refusal| {
-            refusal.ports = ports.clone();
-            refusal
-        })?;
+    let (spot, local_only) = stand_before(ruleset, block, desired).map_err(|mut refusal| {
+        refusal.ports = ports.clone();
+        refusal
+    })?;
     // The whole wanted range, so that it stays one rule, but nothing that is refused or that a rule names further on.
     let named = judgement
         .blocks
@@ -159,9 +222,20 @@ fn insertion(
 ) -> Option<Insertion> {
     let table = ruleset.tables.get(spot.table)?;
     let chain = table.chains.get(spot.chain)?;
-    let index = spot.rule.unwrap_or(chain.rules().len());
-    let following = chain.rules().iter().skip(index);
+    let rules = chain.rules();
+    let mut index = spot.rule.unwrap_or(rules.len());
+    // A rule whose match is an "or" is two here, with one handle: nothing stands between them.
+    while let (Some(last), Some(rule)) = (index.checked_sub(1), rules.get(index))
+        && rule.handle != 0
+        && rules
+            .get(last)
+            .is_some_and(|before| before.handle == rule.handle)
+    {
+        index = last;
+    }
+    let following = rules.iter().skip(index);
     Some(Insertion {
+        filter: table.filter,
         family: table.family,
         table: table.name.clone(),
         chain: chain.name.clone(),
@@ -206,8 +280,13 @@ fn no_place(judgement: &Judgement, ports: PortSet) -> Refusal {
 
 /// The place before a block, and whether forwarded packets come by: outward from chains that others share, that are not
 /// ours to edit, or that log and drop.
-fn stand_before(ruleset: &Ruleset, block: &Block, force: bool) -> Result<(Spot, bool), Refusal> {
+fn stand_before(
+    ruleset: &Ruleset,
+    block: &Block,
+    desired: &Desired,
+) -> Result<(Spot, bool), Refusal> {
     let spot = &block.spot;
+    let (wanted, force) = (&desired.ports, desired.force);
     let refuse = |code, message: String, hint: String| Refusal {
         code,
         message,
@@ -225,11 +304,12 @@ fn stand_before(ruleset: &Ruleset, block: &Block, force: bool) -> Result<(Spot, 
     if let Some(manager) = detect::manager(table) {
         let message = format!(
             "{place} closes the ports, and {} is in charge of table {} {}",
-            manager.name,
+            manager.name(),
             table.family.as_str(),
             table.name
         );
-        return Err(refuse("managed-table", message, manager.hint.to_owned()));
+        // Whoever is in charge gets every port at once: what keeps the rest closed stands in the same table.
+        return Err(refuse("managed-table", message, manager.hint(wanted)));
     }
     if hook(table, spot) == Some(Hook::Ingress) {
         let message = format!("{place} closes the ports before they reach the host");
@@ -262,13 +342,6 @@ fn stand_before(ruleset: &Ruleset, block: &Block, force: bool) -> Result<(Spot, 
             return Err(refusal);
         }
         found = (inner, true);
-    }
-    if found.1 && detect::is_of_iptables(table) {
-        let message = format!(
-            "{place} closes the ports where forwarded packets pass, too: an accept for this host alone is not written into a table of iptables"
-        );
-        let hint = "insert it with iptables: -m addrtype --dst-type LOCAL -p tcp --dport FIRST:LAST -j ACCEPT";
-        return Err(refuse("iptables-table", message, hint.to_owned()));
     }
     Ok(found)
 }
@@ -452,7 +525,7 @@ pub fn apply(ruleset: &mut Ruleset, insertion: &Insertion) {
     let table = ruleset
         .tables
         .iter_mut()
-        .find(|table| table.family == insertion.family && table.name == insertion.table);
+        .find(|table| insertion.is_in(table));
     let chain = table.and_then(|table| {
         let mut chains = table.chains.iter_mut();
         chains.find(|chain| chain.name == insertion.chain)

@@ -14,14 +14,15 @@ use anyhow::Context as _;
 use firewall::backend::Desired;
 use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::host::lock::Lock;
+use firewall::kernel::Kernel;
 use firewall::model::reach::Family;
-use firewall::nftables::Nftables;
 
 use crate::cli::{BackendChoice, Command};
 use crate::daemons::{self, Discovery, Request};
 use crate::exit::ExitStatus;
 use crate::exposure;
 use crate::findings::Finding;
+use crate::helpers;
 use crate::printer::Printer;
 use crate::reconcile::{self, Mode};
 use crate::report::Report;
@@ -68,11 +69,15 @@ fn request(settings: &Settings) -> Request {
     }
 }
 
-/// The firewall in charge. Native nftables is the only one so far, so finding out which is short.
-fn open(settings: &Settings) -> firewall::Result<Nftables> {
+/// The firewall in charge.
+fn open(settings: &Settings) -> firewall::Result<Kernel> {
+    let mut kernel = Kernel::open()?;
     match settings.backend {
-        BackendChoice::Auto | BackendChoice::Nftables => Nftables::open(),
+        BackendChoice::Auto => {}
+        BackendChoice::Iptables => kernel.require("iptables")?,
+        BackendChoice::Nftables => kernel.require("nftables")?,
     }
+    Ok(kernel)
 }
 
 /// Brings the firewall to what is wanted, or says what it would take.
@@ -97,7 +102,10 @@ fn reconcile(settings: &Settings, report: &mut Report, mode: Mode) -> anyhow::Re
         let running = open(settings)?;
         reconcile::reconcile(&mut WithBoot { running, boot }, &desired, mode)?
     };
+    let helper = outcome.helper.clone();
     report.add(outcome);
+    let finding = helpers::only_helper(report, helper.as_deref(), root);
+    report.findings.extend(finding);
     Ok(())
 }
 

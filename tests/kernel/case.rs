@@ -52,7 +52,7 @@ impl fmt::Display for Case {
 
 /// The last table of every ruleset. Without any `ct` or nat expression the kernel does not track connections, and
 /// packets then pass by every nat chain, even one that drops: true, but no host is like that.
-const TRACKED: &str = "table inet tracked {
+pub(crate) const TRACKED: &str = "table inet tracked {
 \tchain forward {
 \t\ttype filter hook forward priority 0; policy accept;
 \t\tct state invalid counter

@@ -23,6 +23,8 @@ fn loader(kind: &str) -> &'static [&'static str] {
         "nft" => &["nft", "-f"],
         "ipt" => &["iptables-nft-restore"],
         "ipt6" => &["ip6tables-nft-restore"],
+        "ipt, legacy" => &["iptables-legacy-restore", "-w", "20"],
+        "ipt6, legacy" => &["ip6tables-legacy-restore", "-w", "20"],
         _ => &["sh"],
     }
 }
@@ -44,6 +46,16 @@ fn files() -> Vec<(&'static str, PathBuf)> {
             .filter(|path| kind != "real" || path.extension().is_some_and(|it| it == "sh"))
             .collect();
         paths.sort();
+        let legacy = match kind {
+            "ipt" => Some("ipt, legacy"),
+            "ipt6" => Some("ipt6, legacy"),
+            _ => None,
+        };
+        files.extend(
+            legacy
+                .iter()
+                .flat_map(|kind| paths.iter().map(|path| (*kind, path.clone()))),
+        );
         files.extend(paths.into_iter().map(|path| (kind, path)));
     }
     let only = std::env::var("PASVSYNC_CORPUS").unwrap_or_default();

@@ -21,9 +21,17 @@ struct Table {
     rules: Vec<String>,
 }
 
+/// Which of the kernel's packet filters rules go into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Nftables,
+    Legacy,
+}
+
 /// The rulesets of iptables and ip6tables, and the ports they mention.
 #[derive(Clone, Debug)]
 pub(crate) struct Dump {
+    kind: Kind,
     families: [Vec<Table>; 2],
     ports: BTreeSet<u16>,
 }
@@ -32,6 +40,36 @@ impl Dump {
     /// The ports that the rules mention.
     pub(crate) fn ports(&self) -> &BTreeSet<u16> {
         &self.ports
+    }
+
+    /// The same for that packet filter. The older one is stricter, and its refusals do not name the rule.
+    pub(crate) fn of(mut self, kind: Kind) -> Self {
+        if kind == Kind::Legacy {
+            for table in self.families.iter_mut().flatten() {
+                let early = matches!(table.name, "raw" | "mangle");
+                table.rules.retain(|rule| {
+                    let of_tcp = rule.contains("-m tcp") || rule.contains("-m multiport");
+                    let routed = rule.contains("-m rpfilter") || rule.contains("-m socket");
+                    (!of_tcp || rule.contains(" -p tcp")) && (!routed || early)
+                });
+            }
+        }
+        Self { kind, ..self }
+    }
+
+    /// Loads it beside what is there.
+    pub(crate) fn add(&self, world: &World) -> Result<(), String> {
+        let tools = match self.kind {
+            Kind::Nftables => ["iptables-nft-restore", "ip6tables-nft-restore"],
+            Kind::Legacy => ["iptables-legacy-restore", "ip6tables-legacy-restore"],
+        };
+        for (family, tool) in tools.iter().enumerate() {
+            let output = world.command(tool, &["-w", "20"], &self.text(family));
+            if !output.status.success() {
+                return Err(format!("{family} {}", output.stderr));
+            }
+        }
+        Ok(())
     }
 
     /// What `iptables-restore` reads.
@@ -50,7 +88,8 @@ impl fmt::Display for Dump {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "# iptables\n{}# ip6tables\n{}",
+            "# iptables, {:?}\n{}# ip6tables\n{}",
+            self.kind,
             self.text(0),
             self.text(1)
         )
@@ -60,16 +99,7 @@ impl fmt::Display for Dump {
 impl Ruleset for Dump {
     fn load(&self, world: &World) -> Result<(), String> {
         world.try_load("flush ruleset\n")?;
-        for (family, tool) in ["iptables-nft-restore", "ip6tables-nft-restore"]
-            .iter()
-            .enumerate()
-        {
-            let output = world.command(tool, &[], &self.text(family));
-            if !output.status.success() {
-                return Err(format!("{family} {}", output.stderr));
-            }
-        }
-        Ok(())
+        self.add(world)
     }
 
     /// The refusal is such as `0 iptables-nft-restore: line 12 failed`.
@@ -89,6 +119,16 @@ impl Ruleset for Dump {
             .collect();
         let mut line = 0;
         for table in &mut self.families[family] {
+            let commit = line + 2 + table.chains.len() + table.rules.len();
+            if refused.contains(&commit) {
+                // Any of them may be the one: better fewer rules than no ruleset.
+                let mut odd = false;
+                table.rules.retain(|_| {
+                    odd = !odd;
+                    odd
+                });
+                break;
+            }
             line += 1 + table.chains.len();
             table.rules.retain(|_| {
                 line += 1;
@@ -135,9 +175,55 @@ pub(crate) fn generate(seed: u64) -> Dump {
         writer.tables()
     });
     Dump {
+        kind: Kind::Nftables,
         families,
         ports: writer.ports,
     }
+}
+
+/// The same on a host that bans the banned client in its filter table: at the head of INPUT, or of a chain that input and
+/// forwarding share.
+pub(crate) fn generate_host(seed: u64) -> Dump {
+    let mut dump = generate(seed);
+    let mut random = Random::new(!seed);
+    for (family, address) in ["203.0.113.66/32", "2001:db8::66/128"].iter().enumerate() {
+        let mut tables = dump.families[family].iter_mut();
+        let Some(table) = tables.find(|table| table.name == "filter") else {
+            continue;
+        };
+        if random.chance(20) {
+            continue;
+        }
+        let shared = random.chance(40);
+        let chain = if shared {
+            "RH-Firewall-1-INPUT"
+        } else {
+            "INPUT"
+        };
+        let verdict = random.pick(&["DROP", "REJECT"]);
+        let first = table
+            .rules
+            .iter()
+            .position(|rule| rule.starts_with("-A INPUT"));
+        let ban = format!("-A {chain} -s {address} -j {verdict}");
+        table.rules.insert(first.unwrap_or(table.rules.len()), ban);
+        if shared {
+            for rule in &mut table.rules {
+                if let Some(rest) = rule.strip_prefix("-A INPUT") {
+                    *rule = format!("-A {chain}{rest}");
+                }
+            }
+            table.chains.push(format!(":{chain} - [0:0]"));
+            table.chains.push(":FORWARD ACCEPT [0:0]".to_owned());
+            for hook in ["INPUT", "FORWARD"] {
+                table.rules.push(format!("-A {hook} -j {chain}"));
+            }
+            if random.chance(70) {
+                table.rules.push(format!("-A {chain} -j REJECT"));
+            }
+        }
+    }
+    dump
 }
 
 struct Writer {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use firewall::backend::{Backend as _, Layer, Scope};
 use firewall::model::ports::{PortRange, PortSet};
 use firewall::model::reach::{Family, Reach, ReachEntry, ReachMap};
 
@@ -36,10 +37,7 @@ pub(crate) fn words(tally: &Tally) -> String {
 pub(crate) fn verdicts(world: &World) -> Result<[ReachMap; 2], String> {
     let ruleset = world
         .server
-        .run(|| {
-            let mut socket = firewall::netfilter::Socket::open()?;
-            firewall::netfilter::read(&mut socket, firewall::netfilter::Scope::InputPath)
-        })
+        .run(|| firewall::kernel::Kernel::open()?.ruleset(Layer::Runtime, Scope::InputPath))
         .map_err(|error| format!("the ruleset is not read: {error}"))?;
     Ok(Family::BOTH.map(|family| firewall::proof::trace(&ruleset, family, &PortSet::all())))
 }

@@ -6,6 +6,7 @@ use super::case::Case;
 use super::generator::generate;
 use super::iptables;
 use super::judge::{Tally, compare, count, verdicts};
+use super::mixture;
 use super::search::Search;
 use crate::support::ready;
 use crate::support::world::World;
@@ -60,6 +61,33 @@ fn random_iptables_rulesets() {
             judge: |world, dump: &iptables::Dump| {
                 let mut ports: BTreeSet<u16> = [21, 50_000, 50_050, 50_100].into();
                 ports.extend(dump.ports());
+                compare(world, &ports)
+            },
+        }
+        .run(),
+    );
+}
+
+/// iptables-legacy, alone and beside the others: packets meet them all.
+#[test]
+fn random_mixtures() {
+    if !ready(&[
+        "nft",
+        "ip",
+        "iptables-nft-restore",
+        "iptables-legacy-restore",
+    ]) {
+        return;
+    }
+    convincing(
+        &Search {
+            name: "oracle with iptables-legacy",
+            cases: 150,
+            world: World::new,
+            generate: mixture::generate,
+            judge: |world, mixture: &mixture::Mixture| {
+                let mut ports: BTreeSet<u16> = [21, 50_000, 50_050, 50_100].into();
+                ports.extend(mixture.ports());
                 compare(world, &ports)
             },
         }

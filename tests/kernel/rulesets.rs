@@ -42,32 +42,6 @@ opens! {
     rate_limit_before: "rate-limit-before.nft", blocked in "input";
 }
 
-#[test]
-fn iptables_default_deny() {
-    if !ready(&["nft", "ip", "iptables-nft-restore"]) {
-        return;
-    }
-    let world = World::new();
-    world.load_iptables(
-        include_str!("rulesets/rhel.v4"),
-        include_str!("rulesets/rhel.v6"),
-    );
-    Story::begin(&world).tell("INPUT");
-}
-
-#[test]
-fn iptables_with_fail2ban() {
-    if !ready(&["nft", "ip", "iptables-nft-restore"]) {
-        return;
-    }
-    let world = World::new();
-    world.load_iptables(
-        include_str!("rulesets/fail2ban.v4"),
-        include_str!("rulesets/fail2ban.v6"),
-    );
-    Story::begin(&world).tell("INPUT");
-}
-
 /// A chain that forward shares, and a block where input and forward are still one: opening the host must not open
 /// what is behind it.
 #[test]

@@ -135,6 +135,11 @@ impl<'a> Story<'a> {
         assert_eq!(reached, self.reached);
     }
 
+    /// The rules are as they were; handles too, since nobody else's were touched.
+    pub(crate) fn assert_restored_text(&self) {
+        assert_eq!(self.world.exact().text, self.before.text);
+    }
+
     /// Nothing was written, not even a batch without effect.
     pub(crate) fn assert_untouched(&self) {
         assert_eq!(self.world.exact(), self.before);

@@ -57,7 +57,8 @@ impl Run {
     #[track_caller]
     pub(crate) fn changed(&self) -> bool {
         let report = self.report();
-        report["changed"].as_bool().expect("`changed` is a boolean")
+        let changed = report["changed"].as_bool();
+        changed.unwrap_or_else(|| panic!("`changed` is no boolean: {self:?}"))
     }
 
     /// The verdict that the running firewall has for a port, as the report words it.

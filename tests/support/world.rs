@@ -22,6 +22,10 @@ pub(crate) const INSIDE: [&str; 2] = ["198.51.100.10", "2001:db8:1::10"];
 /// The server's addresses on `eth1`.
 const GATEWAY: [&str; 2] = ["198.51.100.1", "2001:db8:1::1"];
 
+/// The programs that write and print the older packet filter.
+const LEGACY_RESTORE: [&str; 2] = ["iptables-legacy-restore", "ip6tables-legacy-restore"];
+const LEGACY_SAVE: [&str; 2] = ["iptables-legacy-save", "ip6tables-legacy-save"];
+
 /// How long a silent port is waited for; a slower answer of an open port is found by the second try.
 const FIRST_TRY: Duration = Duration::from_millis(250);
 /// The longer wait of the second try, which only ports that should be open need.
@@ -175,13 +179,88 @@ impl World {
             .expect_success("ip6tables-nft-restore");
     }
 
+    /// Loads iptables-save text into the older packet filter, for IPv4 and IPv6; `Err` is the program's message.
+    pub(crate) fn try_load_legacy(&self, rulesets: [&str; 2]) -> Result<(), String> {
+        for (ruleset, program) in rulesets.iter().zip(LEGACY_RESTORE) {
+            let output = self.command(program, &["-w", "20"], ruleset);
+            if !output.status.success() {
+                return Err(output.stderr);
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads iptables-save text into the older packet filter, for IPv4 and IPv6.
+    #[track_caller]
+    pub(crate) fn load_legacy(&self, ruleset: &str, ruleset6: &str) {
+        if let Err(message) = self.try_load_legacy([ruleset, ruleset6]) {
+            panic!("iptables-legacy refuses the ruleset: {message}\n{ruleset}{ruleset6}");
+        }
+    }
+
+    /// Empties the older packet filter, where it is there; its tables stay.
+    pub(crate) fn clear_legacy(&self) {
+        const CHAINS: [(&str, &[&str]); 4] = [
+            ("raw", &["PREROUTING", "OUTPUT"]),
+            (
+                "mangle",
+                &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
+            ),
+            ("nat", &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]),
+            ("filter", &["INPUT", "FORWARD", "OUTPUT"]),
+        ];
+        let saved = self.legacy();
+        let mut text = String::new();
+        for (table, chains) in CHAINS {
+            let marker = format!("*{table}");
+            if saved.lines().any(|line| line == marker) {
+                let chains = chains
+                    .iter()
+                    .map(|chain| format!(":{chain} ACCEPT [0:0]\n"));
+                let chains: Vec<String> = chains.collect();
+                text += &[&marker, "\n", &chains.concat(), "COMMIT\n"].concat();
+            }
+        }
+        if !text.is_empty() {
+            self.load_legacy(&text, &text);
+        }
+    }
+
+    /// The rules of the older packet filter, without counters; asks nothing where the kernel has none.
+    pub(crate) fn legacy(&self) -> String {
+        let present = self.server.run(|| {
+            ["ip", "ip6"].map(|family| {
+                let path = format!("/proc/thread-self/net/{family}_tables_names");
+                std::fs::read_to_string(path).is_ok_and(|names| !names.is_empty())
+            })
+        });
+        let mut text = String::new();
+        for (program, _) in LEGACY_SAVE
+            .iter()
+            .zip(present)
+            .filter(|(_, present)| *present)
+        {
+            let saved = self.command(program, &[], "").expect_success(program);
+            for line in saved.lines().filter(|line| !line.starts_with('#')) {
+                // Such as `:INPUT DROP [12:3456]`.
+                text += if line.starts_with(':') {
+                    line.split(" [").next().unwrap_or_default()
+                } else {
+                    line
+                };
+                text.push('\n');
+            }
+        }
+        text
+    }
+
     /// The ruleset with handles, and the generation.
     pub(crate) fn exact(&self) -> Exact {
         let text = self
             .command("nft", &["-a", "-s", "list", "ruleset"], "")
             .expect_success("nft list");
         Exact {
-            text: without_learned_elements(&text),
+            text: without_learned_elements(&text) + &self.legacy(),
             generation: self.server.run(generation),
         }
     }

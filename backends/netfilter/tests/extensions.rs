@@ -234,7 +234,7 @@ fn targets() {
         "PREROUTING",
         "-j CT --notrack => counter notrack
         -j NOTRACK => counter notrack
-        -p tcp --dport 21 -j CT --helper ftp => tcp dport 21 counter -j CT
+        -p tcp --dport 21 -j CT --helper ftp => tcp dport 21 counter -j CT --helper ftp
         -j CT --zone 5 => counter (-j CT: not understood)
         -j TRACE => counter meta nftrace set",
     );

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{in_namespace, load, ruleset, run, with_table};
 use crate::error::ErrorKind;
 use crate::model::ruleset::{
-    ChainKind, ElementKey, Elements, Hook, Policy, TableFamily, Uncertainty, Verdict,
+    ChainKind, ElementKey, Elements, Filter, Hook, Policy, TableFamily, Uncertainty, Verdict,
 };
 use crate::netfilter::{Scope, Socket};
 
@@ -47,7 +47,7 @@ fn base_chains_of_every_hook_type_and_policy() {
         load(&text);
         let ruleset = ruleset(Scope::Everything);
         for (name, family) in families {
-            let table = ruleset.table(family, "t").unwrap();
+            let table = ruleset.table(Filter::Nftables, family, "t").unwrap();
             assert!(table.chain("plain").unwrap().base.is_none(), "{name}");
             for (name, hook) in hooks {
                 for (word, policy) in [("accept", Policy::Accept), ("drop", Policy::Drop)] {
@@ -86,7 +86,9 @@ fn devices_of_ingress_and_egress() {
              table inet t { chain i { type filter hook ingress device e0 priority 0; }\n}",
         );
         let ruleset = ruleset(Scope::InputPath);
-        let netdev = ruleset.table(TableFamily::Netdev, "n").unwrap();
+        let netdev = ruleset
+            .table(Filter::Nftables, TableFamily::Netdev, "n")
+            .unwrap();
         let base = |name: &str| netdev.chain(name).unwrap().base.clone().unwrap();
         assert_eq!(
             (base("a").hook, base("a").devices),
@@ -98,7 +100,9 @@ fn devices_of_ingress_and_egress() {
             (base("c").hook, base("c").devices),
             (Hook::Egress, vec!["e1".into()])
         );
-        let inet = ruleset.table(TableFamily::Inet, "t").unwrap();
+        let inet = ruleset
+            .table(Filter::Nftables, TableFamily::Inet, "t")
+            .unwrap();
         let base = inet.chain("i").unwrap().base.clone().unwrap();
         assert_eq!(
             (base.hook, base.devices),

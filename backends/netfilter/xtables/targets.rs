@@ -2,7 +2,7 @@
 
 use super::{Extension, Info};
 use crate::model::ruleset::{Mark, Nat, NatKind, Statement, TableFamily, Verdict};
-use crate::netfilter::attributes::Attributes;
+use crate::netfilter::attributes::{Attributes, text};
 use crate::netfilter::decode::{Body, nat_text};
 use crate::netfilter::interfaces::ip_address;
 
@@ -65,6 +65,11 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
             body.verdict(Verdict::Queue(format!("to {queue}")));
         }
         "SYNPROXY" => body.verdict(Verdict::Stolen(String::from("SYNPROXY"))),
+        // The helper's name is behind flags, zone and two masks of events.
+        "CT" if info.byte(12)? != 0 => {
+            let helper = text(info.bytes(12, 16)?);
+            body.neutral(format!("-j CT --helper {helper}"));
+        }
         "AUDIT" | "CHECKSUM" | "CLASSIFY" | "CONNSECMARK" | "CT" | "DSCP" | "ECN" | "HL"
         | "IDLETIMER" | "LED" | "LOG" | "NFLOG" | "RATEEST" | "SECMARK" | "SET" | "TCPMSS"
         | "TCPOPTSTRIP" | "TEE" | "TOS" | "TRACE" | "TTL" | "ULOG" => {

@@ -30,6 +30,7 @@ fn insert(
         before,
         ports: PortRange::new(ports.0, ports.1).unwrap(),
         local_only,
+        iptables: false,
     }
 }
 
@@ -148,6 +149,7 @@ fn iptables_shows_the_rule_as_its_own() {
                 before: None,
                 ports: PortRange::new(first, last).unwrap(),
                 local_only: false,
+                iptables: true,
             };
             apply(&[change(30000, 31000), change(21, 21)]);
             let shown = run(&mut show, "").unwrap();
@@ -185,5 +187,45 @@ fn two_hundred_changes_fit_one_batch() {
             .collect();
         let after = apply(&changes);
         assert_eq!(after.tables[0].chains[0].rules().len(), 202);
+    });
+}
+
+/// In iptables' tables iptables has to know the rule again, and to stay in charge of its chain.
+#[test]
+fn iptables_shows_what_is_put_into_its_tables() {
+    in_namespace(|| {
+        for (family, program) in [
+            (TableFamily::Ip, "iptables-nft"),
+            (TableFamily::Ip6, "ip6tables-nft"),
+        ] {
+            for rule in ["-A INPUT -p tcp --dport 22 -j ACCEPT", "-A FORWARD -j DROP"] {
+                run(Command::new(program).args(rule.split(' ')), "").unwrap();
+            }
+            for (ports, local_only, shown) in [
+                ((30000, 31000), false, "--dport 30000:31000"),
+                ((21, 21), false, "--dport 21"),
+                (
+                    (1, 65535),
+                    true,
+                    "--dport 1:65535 -m addrtype --dst-type LOCAL",
+                ),
+            ] {
+                apply(&[Change::Insert {
+                    family,
+                    table: "filter".into(),
+                    chain: "INPUT".into(),
+                    before: None,
+                    ports: PortRange::new(ports.0, ports.1).unwrap(),
+                    local_only,
+                    iptables: true,
+                }]);
+                let rule = format!("-p tcp -m tcp {shown} -m comment --comment pasvsync -j ACCEPT");
+                let listed = run(Command::new(program).args(["-S", "INPUT"]), "").unwrap();
+                let last = listed.lines().last();
+                assert_eq!(last, Some(format!("-A INPUT {rule}").as_str()));
+                let check = format!("-C INPUT {rule}");
+                run(Command::new(program).args(check.split(' ')), "").unwrap();
+            }
+        }
     });
 }

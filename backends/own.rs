@@ -5,7 +5,7 @@ use std::cell::LazyCell;
 use crate::backend::{Desired, Refusal};
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::ruleset::{
-    Field, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Verdict,
+    Field, Hook, Operator, PayloadBase, Rule, Ruleset, Statement, TableFamily, Test, Verdict,
 };
 use crate::proof::Bans;
 use crate::proof::place::{self, Insertion, MARK};
@@ -28,6 +28,8 @@ pub(crate) struct Own {
     /// Its ports; `None` when it is not of the form that we write.
     pub(crate) ports: Option<PortRange>,
     pub(crate) local_only: bool,
+    /// Forwarded packets might come by: nobody knows without reading their chains.
+    pub(crate) exposed: bool,
     /// A rule further down the chain bans sources from its ports.
     pub(crate) ban_behind: bool,
 }
@@ -117,6 +119,7 @@ pub(crate) fn settled(ruleset: &Ruleset, desired: &PortSet) -> bool {
         let earlier = own.iter().take(index);
         rule.wanted(desired)
             && !rule.ban_behind
+            && !rule.exposed
             && !earlier.clone().any(|other| other.same_as(rule))
     })
 }
@@ -183,6 +186,8 @@ pub(crate) fn rules(ruleset: &Ruleset) -> Vec<Own> {
                         .skip(position + 1)
                         .filter(|rule| !is_own(rule))
                 };
+                let local_only = rule.statements.iter().any(is_local_only);
+                let base = chain.base.as_ref();
                 let set = ports.map_or(PortSet::EMPTY, PortSet::from);
                 own.push(Own {
                     family: table.family,
@@ -192,7 +197,8 @@ pub(crate) fn rules(ruleset: &Ruleset) -> Vec<Own> {
                     index,
                     before: behind().next().map(|rule| rule.handle),
                     ports,
-                    local_only: rule.statements.iter().any(is_local_only),
+                    local_only,
+                    exposed: !local_only && base.is_none_or(|base| base.hook != Hook::Input),
                     ban_behind: behind().any(|rule| bans.in_rule(table_index, rule, &set)),
                 });
             }
@@ -244,35 +250,35 @@ fn accepted_ports(rule: &Rule) -> Option<PortRange> {
 fn only_accepts(rule: &Rule) -> bool {
     rule.statements.iter().all(|statement| match statement {
         Statement::Neutral { .. } | Statement::Verdict(_) => true,
-        Statement::Match { value, .. } => {
+        Statement::Match { value, test } => {
             let [part] = value.parts.as_slice() else {
                 return false;
             };
-            // iptables-nft writes the protocol of the IPv4 header; nft asks the kernel for it.
-            matches!(
-                part.field,
+            match part.field {
+                // iptables-nft writes the protocol of the IP header; nft asks the kernel for it.
                 Field::TransportProtocol
-                    | Field::Fib { .. }
-                    | Field::Payload {
-                        base: PayloadBase::Transport,
-                        offset: 2,
-                    }
-                    | Field::Payload {
-                        base: PayloadBase::Network,
-                        offset: 6 | 9,
-                    }
-            )
+                | Field::Payload {
+                    base: PayloadBase::Network,
+                    offset: 6 | 9,
+                } => {
+                    let tcp = Test::Compare {
+                        operator: Operator::Equal,
+                        data: vec![6],
+                    };
+                    *test == tcp
+                }
+                Field::Payload {
+                    base: PayloadBase::Transport,
+                    offset: 2,
+                } => true,
+                _ => is_local_only(statement),
+            }
         }
         _ => false,
     })
 }
 
+/// `fib daddr type local`, which stands first in accepts for this host alone.
 fn is_local_only(statement: &Statement) -> bool {
-    let Statement::Match { value, .. } = statement else {
-        return false;
-    };
-    value
-        .parts
-        .iter()
-        .any(|part| matches!(part.field, Field::Fib { .. }))
+    place::accept(PortRange::single(1), true).statements.first() == Some(statement)
 }

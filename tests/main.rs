@@ -10,3 +10,4 @@ mod cli;
 mod daemons;
 mod kernel;
 mod support;
+mod systemd;

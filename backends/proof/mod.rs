@@ -13,6 +13,8 @@ mod packet;
 pub mod place;
 mod scope;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod truth;
 mod verdict;

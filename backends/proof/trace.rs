@@ -84,6 +84,22 @@ pub(super) struct Outcome {
     pub(super) shares: Vec<(PortSet, u64, Spot)>,
 }
 
+impl Outcome {
+    /// The chain may not see the packets at all.
+    pub(super) fn only_perhaps(&mut self) {
+        let blocked = std::mem::take(&mut self.blocked).into_iter();
+        self.maybe_blocked.extend(blocked.map(|block| {
+            self.accepted
+                .push((block.ports.clone(), block.spot.clone()));
+            Doubt {
+                spot: block.spot,
+                ports: block.ports,
+                unknown: true,
+            }
+        }));
+    }
+}
+
 /// Sends a port set through one base chain.
 pub(super) struct Tracer<'a, 'p> {
     pub(super) table_index: usize,

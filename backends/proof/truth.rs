@@ -380,13 +380,14 @@ fn between_rest(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Tr
     if first.iter().all(|byte| *byte == 0) && last.iter().all(|byte| *byte == 0xff) {
         return Truth::always();
     }
-    if bytes.iter().all(|byte| byte.known == 0xff) {
-        let value: Vec<u8> = bytes.iter().map(|byte| byte.value).collect();
-        return if value.as_slice() >= first && value.as_slice() <= last {
-            Truth::always()
-        } else {
-            Truth::never()
-        };
+    // Whatever the unknown bits are, the value lies between these two.
+    let least: Vec<u8> = bytes.iter().map(|byte| byte.value).collect();
+    let most: Vec<u8> = bytes.iter().map(|byte| byte.value | !byte.known).collect();
+    if least.as_slice() >= first && most.as_slice() <= last {
+        return Truth::always();
+    }
+    if most.as_slice() < first || least.as_slice() > last {
+        return Truth::never();
     }
     if let ([high, low], [first_high, first_low], [last_high, last_low]) = (bytes, first, last) {
         let bounds = u16::from_be_bytes([*first_high, *first_low])

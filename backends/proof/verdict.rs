@@ -221,6 +221,8 @@ impl<'a> Way<'a> {
                 // The first rule that translates settles it; further nat chains are not asked (`nf_nat_inet_fn`).
                 let mut translated = PortSet::EMPTY;
                 for (table_index, table, chain, base) in self.base_chains(*hook) {
+                    let elsewhere =
+                        !base.devices.is_empty() && !base.sees_device(&self.interface.name);
                     if alive.is_empty() || base.kind == ChainKind::Nat && phase != Phase::Opening {
                         continue;
                     }
@@ -257,6 +259,9 @@ impl<'a> Way<'a> {
                     };
                     self.by_interface |= packet.consulted_interface.get();
                     self.by_address |= packet.consulted_address.get();
+                    if elsewhere {
+                        outcome.only_perhaps();
+                    }
                     if phase == Phase::Opening {
                         shares.append(&mut outcome.shares);
                     }
@@ -313,7 +318,7 @@ impl<'a> Way<'a> {
                 };
                 if matches!(hook, Hook::Ingress | Hook::Egress) {
                     self.by_interface = true;
-                    if !base.sees_device(&self.interface.name) {
+                    if !base.sees_device(&self.interface.name) && !self.carries(base) {
                         continue;
                     }
                 }
@@ -329,6 +334,19 @@ impl<'a> Way<'a> {
             _ => (base.priority, 0),
         });
         found
+    }
+
+    /// Whether the packets may come through a device of the chain before they come in by this interface: through a port
+    /// of a bridge, a part of a bond, the carrier of a VLAN. Those have no addresses of their own.
+    fn carries(&self, base: &BaseChain) -> bool {
+        let mut others = self.ruleset.interfaces.iter();
+        others.any(|other| {
+            let mut addresses = other.addresses.iter();
+            other.up
+                && !other.loopback
+                && base.sees_device(&other.name)
+                && addresses.all(is_link_local)
+        })
     }
 
     /// Takes the outcome of one base chain into account.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 mod matches;
 
 use super::case::{Case, Chain, Table};
+use super::vocabulary::{device_table, rare_map, rare_statement};
 
 /// `SplitMix64`: a case is known by its seed alone, on every machine.
 #[derive(Clone, Debug)]
@@ -54,6 +55,7 @@ pub(crate) fn generate(seed: u64) -> Case {
         ports: BTreeSet::new(),
         family: "inet",
         sets: Vec::new(),
+        learns: false,
         maps: Vec::new(),
         hook: "input",
         below: Vec::new(),
@@ -61,7 +63,8 @@ pub(crate) fn generate(seed: u64) -> Case {
     let count = 1 + generator.random.below(3);
     let mut tables: Vec<Table> = (0..count).map(|index| generator.table(index)).collect();
     if generator.random.chance(12) {
-        tables.push(generator.ingress_table());
+        let ports = generator.two_ports();
+        tables.push(device_table(&mut generator.random, ports));
     }
     Case {
         tables,
@@ -133,6 +136,8 @@ struct Generator {
     ports: BTreeSet<u16>,
     family: &'static str,
     sets: Vec<&'static str>,
+    /// Whether this table has rules that learn, or change what later rules see.
+    learns: bool,
     maps: Vec<&'static str>,
     hook: &'static str,
     below: Vec<String>,
@@ -145,7 +150,8 @@ impl Generator {
         let mut chains = Vec::new();
         self.below = Vec::new();
         // The deepest sub-chain first: a chain jumps only to chains that are there already, so no loop can arise.
-        for number in 0..self.random.below(4) {
+        let deep = self.random.pick(&[&4, &4, &4, &8]);
+        for number in 0..self.random.below(*deep) {
             self.hook = "any";
             let name = format!("sub{number}");
             let rules = self.rules(4);
@@ -255,6 +261,10 @@ impl Generator {
         if self.random.chance(8) {
             words.push(self.change());
         }
+        if self.learns && self.random.chance(6) {
+            let port = self.port();
+            words.push(rare_statement(&mut self.random, port));
+        }
         words.push(self.verdict());
         words.retain(|word| !word.is_empty());
         if words.is_empty() {
@@ -313,6 +323,9 @@ impl Generator {
     fn verdict_map(&mut self) -> String {
         let (a, b, c) = (self.target(), self.target(), self.target());
         let [p, q] = self.two_ports();
+        if self.random.chance(30) {
+            return rare_map(&mut self.random, [p, q], [&a, &b, &c]);
+        }
         match self.random.below(6) {
             0 if !self.maps.is_empty() => "tcp dport vmap @ports".to_owned(),
             0 | 1 => format!("tcp dport vmap {{ {p} : {a}, {q} : {b} }}"),
@@ -329,8 +342,10 @@ impl Generator {
     fn translation(&mut self) -> String {
         let port = self.port_test();
         let to = self.port();
-        match self.random.below(5) {
+        match self.random.below(8) {
             0 | 1 => format!("{port} redirect to :{to}"),
+            5 => format!("{port} redirect to :{to}-65535"),
+            6 => format!("{port} dnat to :{to}"),
             2 => format!("{port} redirect"),
             3 if self.family != "ip6" => format!("{port} dnat ip to 203.0.113.1:{to}").replace(
                 "dnat ip to",
@@ -369,7 +384,10 @@ impl Generator {
     fn named_sets(&mut self) -> Vec<String> {
         self.sets.clear();
         self.maps.clear();
-        let mut sets = Vec::new();
+        let mut sets = vec![
+            "set learned { type inet_service; flags dynamic,timeout; timeout 1m; }".to_owned(),
+        ];
+        self.learns = self.random.chance(40);
         if self.random.chance(40) {
             let [p, q] = self.two_ports();
             self.sets.push("plain");
@@ -400,41 +418,5 @@ impl Generator {
             ));
         }
         sets
-    }
-
-    /// A chain at the device's ingress, before everything else.
-    fn ingress_table(&mut self) -> Table {
-        self.family = "netdev";
-        self.hook = "ingress";
-        let mut rules = Vec::new();
-        for _ in 0..=self.random.below(3) {
-            let [p, q] = self.two_ports();
-            let verdict = self.random.pick(&["accept", "drop", "continue"]);
-            let test = match self.random.below(5) {
-                0 => "ip saddr 100.64.0.0/10".to_owned(),
-                1 => "tcp flags & (fin|syn) == (fin|syn)".to_owned(),
-                2 => format!("tcp dport {{ {p}, {q} }}"),
-                3 => format!("ip6 saddr fe80::/10 tcp dport {p}"),
-                _ => format!("meta protocol ip tcp dport {p}-{q}"),
-            };
-            rules.push(format!("{test} {verdict}"));
-        }
-        let policy = if self.random.chance(10) {
-            "drop"
-        } else {
-            "accept"
-        };
-        Table {
-            family: "netdev",
-            name: "early".to_owned(),
-            sets: Vec::new(),
-            chains: vec![Chain {
-                name: "ingress".to_owned(),
-                base: Some(format!(
-                    "type filter hook ingress device eth0 priority 0; policy {policy};"
-                )),
-                rules,
-            }],
-        }
     }
 }

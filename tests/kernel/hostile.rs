@@ -130,6 +130,13 @@ agrees! {
     }
     }";
     many_narrow_sources: &slash_eights();
+    /// Beyond a rate is an exception, unless the rate is next to nothing.
+    a_limit_that_is_next_to_nothing: "table inet t { chain c { type filter hook input priority 0;
+        tcp dport 50000 ct state new limit rate over 1/day burst 1 packets drop
+        tcp dport 50050 ct state new limit rate 1/day burst 1 packets return
+        tcp dport 50050 ct state new drop
+    }
+    }";
     a_named_object_limit: "table inet t { limit l { rate over 1/day burst 1 packets }
       chain c { type filter hook input priority 0; tcp dport 50000 limit name l drop;; }
     }";
@@ -151,4 +158,32 @@ fn slash_eights() -> String {
 }}",
         rules.concat()
     )
+}
+
+/// What the port of a bridge drops never reaches the bridge.
+#[test]
+fn ingress_of_a_bridges_port() {
+    if !ready(&["nft", "ip"]) {
+        return;
+    }
+    let world = World::new();
+    let batch = "link add br0 address 02:00:00:00:00:01 type bridge
+        addr flush dev eth0
+        link set eth0 master br0
+        link set br0 up
+        addr add 203.0.113.1/24 dev br0
+        addr add 2001:db8::1/64 dev br0 nodad
+        neigh replace 203.0.113.7 nud permanent lladdr 02:00:00:00:00:07 dev br0
+        neigh replace 2001:db8::7 nud permanent lladdr 02:00:00:00:00:07 dev br0
+        ";
+    let output = world.command("ip", &["-batch", "-"], batch);
+    assert!(output.status.success(), "{output:?}");
+    agree(&world);
+    world.load(
+        "table netdev t { chain c { type filter hook ingress device eth0 priority 0;
+            tcp dport 50000 drop
+        }
+        }",
+    );
+    agree(&world);
 }

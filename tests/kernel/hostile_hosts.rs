@@ -208,6 +208,18 @@ hosts! {
       }
       chain forward { type filter hook forward priority 0; policy drop; }
     }";
+    /// Later packets may say "push" or not: either way they have flags.
+    packets_without_flags: Opens, "table inet t {
+      chain input { type filter hook input priority 0; policy drop;
+        ip saddr 203.0.113.66 drop
+        ip6 saddr 2001:db8::66 drop
+        tcp flags & (fin|syn|rst|psh|ack|urg) < 0x1 drop
+        tcp flags & (fin|syn|rst|psh|ack|urg) == fin|psh|urg drop
+        ct state established accept
+        tcp dport { 21, 22 } accept
+      }
+      chain forward { type filter hook forward priority 0; policy drop; }
+    }";
     /// A second jump into the chain, for banned clients only.
     a_chain_shared_with_a_ban: Opens, "table inet t {
       chain deny { limit rate 5/minute log; drop; }
@@ -238,4 +250,116 @@ hosts! {
       }
       chain forward { type filter hook forward priority 0; policy drop; }
     }";
+}
+
+/// What became of a host after `sync` when somebody else went on editing: the next `sync` sees to it.
+#[track_caller]
+fn later(ruleset: &str, edit: &str, fate: Fate) {
+    let world = World::with_inside();
+    world.load(ruleset);
+    world.want(FIRST.0, FIRST.1);
+    world.pasvsync(&["sync"]).expect(0);
+    let text = world.exact().text;
+    let handle = text
+        .lines()
+        .find(|line| line.contains("pasvsync"))
+        .and_then(|line| line.rsplit(' ').next())
+        .unwrap_or_default();
+    world.load(&edit.replace("OWN", handle));
+    let sync = world.pasvsync(&["sync"]);
+    let text = world.exact().text;
+    let nobody = [BTreeSet::new(), BTreeSet::new()];
+    assert_eq!(shut(&world), nobody, "{sync:?}\n{text}");
+    match fate {
+        Opens => {
+            sync.expect(0);
+            let ports = inside(FIRST);
+            for from in CLIENT {
+                let reached = world.reached(from, &ports, |_| true);
+                assert_eq!(reached, ports.into(), "{from}\n{text}");
+            }
+            assert!(text.matches("pasvsync").count() < 2, "{text}");
+        }
+        Refuses(word) => {
+            let sync = sync.expect(1);
+            assert!(sync.stdout.contains(word), "{word} is not named: {sync:?}");
+        }
+    }
+    let after = world.exact();
+    let again = world.pasvsync(&["sync"]);
+    assert!(!again.changed(), "{again:?}");
+    assert_eq!(world.exact(), after);
+    world.pasvsync(&["remove"]).expect(0);
+    assert_eq!(world.exact().text.matches("pasvsync").count(), 0);
+}
+
+macro_rules! edited {
+    ($($(#[$attribute:meta])* $name:ident: $ruleset:expr, $edit:expr, $fate:expr;)*) => {$(
+        #[test]
+        $(#[$attribute])*
+        fn $name() {
+            if ready(&["nft", "ip"]) {
+                later($ruleset, $edit, $fate);
+            }
+        }
+    )*};
+}
+
+const DENY: &str = "table inet t {
+    chain services { tcp dport { 21, 22 } accept; }
+    chain input { type filter hook input priority 0; policy drop;
+        ct state established accept
+        jump services
+    }
+    chain forward { type filter hook forward priority 0; policy drop; }
+}";
+/// The accept stands in the sub-chain.
+const DEEP: &str = "table inet t {
+    chain bans { ip saddr 203.0.113.66 drop; ip6 saddr 2001:db8::66 drop; }
+    chain services { tcp dport { 21, 22 } accept; drop; }
+    chain input { type filter hook input priority 0; policy drop;
+        ct state established accept
+        jump bans
+        jump services
+    }
+    chain forward { type filter hook forward priority 0; policy accept; ct state established accept; tcp dport 50000-50100 drop; }
+}";
+
+edited! {
+    a_ban_is_appended: DENY, "table inet t { chain input {
+        ip saddr 203.0.113.66 drop
+        ip6 saddr 2001:db8::66 drop
+    }
+    }", Opens;
+    a_jump_to_bans_is_appended: DENY, "table inet t {
+        chain bans { ip saddr 203.0.113.66 drop; ip6 saddr 2001:db8::66 drop; }
+        chain input { jump bans; }
+    }", Opens;
+    our_rule_is_moved_behind_a_drop: DEEP, "delete rule inet t services handle OWN
+        add rule inet t services tcp dport 50000-50100 accept comment \"pasvsync\"", Opens;
+    our_rule_is_doubled: DEEP, "add rule inet t services tcp dport 50000-50100 accept comment \"pasvsync\"", Opens;
+    our_rule_is_narrowed: DEEP, "replace rule inet t services handle OWN tcp dport 50000-50010 accept comment \"pasvsync\"", Opens;
+    our_rule_is_widened: DEEP, "replace rule inet t services handle OWN tcp dport 50000-60000 accept comment \"pasvsync\"", Opens;
+    our_rule_lets_anything_in: DEEP, "replace rule inet t services handle OWN accept comment \"pasvsync\"", Opens;
+    our_rule_lets_one_in: DEEP, "replace rule inet t services handle OWN ip saddr 192.0.2.1 tcp dport 50000-50100 accept comment \"pasvsync\"", Opens;
+    our_rule_drops: DEEP, "replace rule inet t services handle OWN tcp dport 50000-50100 drop comment \"pasvsync\"", Opens;
+    our_rule_is_udp: DEEP, "replace rule inet t services handle OWN udp dport 50000-50100 accept comment \"pasvsync\"", Opens;
+    our_rule_is_for_one_address: DEEP, "replace rule inet t services handle OWN ip daddr 203.0.113.1 tcp dport 50000-50100 accept comment \"pasvsync\"", Opens;
+    our_rule_stands_before_the_bans: DEEP, "delete rule inet t services handle OWN
+        insert rule inet t input tcp dport 50000-50100 accept comment \"pasvsync\"", Opens;
+    our_rule_stands_in_forwarding: DEEP, "delete rule inet t services handle OWN
+        insert rule inet t forward tcp dport 50000-50100 accept comment \"pasvsync\"", Opens;
+    our_rule_comes_twice_into_forwarding: DEEP, "insert rule inet t forward tcp dport 50000-50100 accept comment \"pasvsync\"", Opens;
+    forwarding_comes_to_share_the_chain: DEEP, "insert rule inet t forward jump services
+        insert rule inet t forward ct state established accept", Opens;
+    the_chain_falls_out_of_use: DEEP, "table inet t {
+        chain others { tcp dport { 21, 22 } accept; drop; }
+        chain input { type filter hook input priority 0; policy drop;
+        }
+    }
+    flush chain inet t input
+    add rule inet t input ct state established accept
+    add rule inet t input jump bans
+    add rule inet t input jump others", Opens;
+    the_firewall_opens_up: DEEP, "insert rule inet t services tcp dport 40000-60000 accept", Opens;
 }

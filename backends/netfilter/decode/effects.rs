@@ -29,7 +29,7 @@ impl Body<'_> {
             b"reject" => self.reject(data)?,
             b"limit" => {
                 let text = limit(data)?;
-                self.condition(rate_or_excess(data, 5), text); // NFTA_LIMIT_FLAGS
+                self.condition(limit_uncertainty(data), text);
             }
             b"connlimit" => {
                 // NFTA_CONNLIMIT_COUNT = 1, _FLAGS = 2; NFT_CONNLIMIT_F_INV = 1
@@ -426,6 +426,26 @@ pub(super) fn rate_or_excess(data: &Attributes<'_>, flags: u16) -> Uncertainty {
         Uncertainty::Rate
     } else {
         Uncertainty::Excess
+    }
+}
+
+/// A limit that lets less than a packet a second by stops ordinary clients, too: it is more than a rate.
+pub(super) fn limit_uncertainty(data: &Attributes<'_>) -> Uncertainty {
+    // NFTA_LIMIT_RATE = 1, _UNIT = 2, _TYPE = 4, _FLAGS = 5; NFT_LIMIT_PKT_BYTES = 1
+    const LARGEST_PACKET: u64 = 1500;
+    let (rate, seconds) = (
+        data.long(1).unwrap_or_default(),
+        data.long(2).unwrap_or_default(),
+    );
+    let per_packet = if data.number(4) == Some(1) {
+        LARGEST_PACKET
+    } else {
+        1
+    };
+    if rate < seconds.saturating_mul(per_packet) {
+        Uncertainty::Other
+    } else {
+        rate_or_excess(data, 5)
     }
 }
 

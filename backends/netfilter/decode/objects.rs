@@ -1,6 +1,6 @@
 //! Tables, chains, sets and their elements.
 
-use super::effects::rate_or_excess;
+use super::effects::{limit_uncertainty, rate_or_excess};
 use super::{LIST_ELEMENT, constant, verdict};
 use crate::model::ruleset::{
     BaseChain, Chain, ChainKind, Element, ElementKey, Elements, Filter, Hook, Policy, Set, Table,
@@ -204,7 +204,7 @@ pub(super) fn expression_uncertainty(expression: &[u8]) -> Option<Uncertainty> {
     let data = Attributes::new(expression.get(2).unwrap_or_default()); // NFTA_EXPR_DATA
     match name.strip_suffix(&[0]).unwrap_or(name) {
         b"counter" | b"last" => None,
-        b"limit" => Some(rate_or_excess(&data, 5)), // NFTA_LIMIT_FLAGS
+        b"limit" => Some(limit_uncertainty(&data)),
         b"connlimit" => Some(rate_or_excess(&data, 2)), // NFTA_CONNLIMIT_FLAGS
         b"quota" => Some(Uncertainty::Other),
         _ => Some(Uncertainty::NotDecoded),

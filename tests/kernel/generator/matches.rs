@@ -1,9 +1,14 @@
 //! What rules test.
 
+use super::super::vocabulary::rare_test;
 use super::{Generator, PORTS};
 
 impl Generator {
     pub(super) fn test(&mut self) -> String {
+        if self.random.chance(20) {
+            let ports = self.two_ports();
+            return rare_test(&mut self.random, ports);
+        }
         match self.random.below(100) {
             0..42 => self.port_test(),
             42..56 => self.address_test(),

@@ -1,0 +1,8 @@
+//! The units of examples/systemd, under a real systemd that really reboots.
+
+mod cgroup;
+mod failures;
+mod machine;
+mod root;
+mod sandbox;
+mod story;

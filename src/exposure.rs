@@ -89,9 +89,14 @@ fn finding(
         }
     );
     let name = owner.map_or("it", |owner| owner.name.as_str());
-    let hint = format!(
-        "let {name} listen on 127.0.0.1 or on another port, or give the daemon a range without {port}"
-    );
+    let hint = if owner.is_none() && listeners::is_blind() {
+        // Then it may even be an FTP daemon's own data connection.
+        "pasvsync may not look into other processes: add CAP_SYS_PTRACE to its unit's CapabilityBoundingSet".to_owned()
+    } else {
+        format!(
+            "let {name} listen on 127.0.0.1 or on another port, or give the daemon a range without {port}"
+        )
+    };
     let finding = Finding::new("exposed-service", message).with_hint(hint);
     let mut finding = match range {
         Some((_, range)) => finding.at(range.location.clone()),

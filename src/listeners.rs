@@ -153,6 +153,13 @@ impl Owner {
     }
 }
 
+/// Whether this process may not see what others have open: without `CAP_SYS_PTRACE`, as in a sandbox, the kernel does
+/// not show it (`proc_pid_fd(5)`).
+pub fn is_blind() -> bool {
+    let init = std::fs::read_link("/proc/1/cwd");
+    init.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
+
 /// The processes that hold sockets, by inode: every process is looked at, which takes its time.
 pub fn owners(inodes: &BTreeSet<u64>) -> BTreeMap<u64, Owner> {
     let mut owners = BTreeMap::new();

@@ -337,3 +337,47 @@ fn cpanel_writes_the_rest() {
     );
     assert!(works.ends_with("status 0\n---\nPassivePortRange: 51000 51099\nPassivePortRange 51000 51099\npure-ftpd --force\nrestarted"), "{said}");
 }
+
+/// Two instances of one daemon: the one that was not restarted is named, by its pid; its sessions are not.
+#[test]
+fn each_instance_is_told_apart() {
+    let Some(root) = packages() else {
+        return;
+    };
+    let common = "listen=YES\nseccomp_sandbox=NO\nanonymous_enable=YES\npasv_min_port=50000\n";
+    let image = image(VSFTPD, "")
+        .with(
+            "/etc/vsftpd/one.conf",
+            format!("{common}pasv_max_port=50009\n"),
+        )
+        .with(
+            "/etc/vsftpd/two.conf",
+            format!(
+                "{}pasv_max_port=51009\nlisten_port=2121\n",
+                common.replace("50000", "51000")
+            ),
+        );
+    let script = "rm -rf /etc/pure-ftpd /etc/proftpd /etc/vsftpd.conf; \
+         vsftpd /etc/vsftpd/one.conf & one=$!; vsftpd /etc/vsftpd/two.conf & \
+         until [ $(ss -ltn | grep -cE ':(21|2121) ') = 2 ]; do sleep 0.05; done; sleep 0.3; \
+         echo '== before'; pasvsync check; echo '# later' >> /etc/vsftpd/one.conf; \
+         echo '== pid'; echo \"pid $one)\"; echo '== after'; pasvsync check; \
+         kill $one; sleep 0.3; echo '== gone'; pasvsync check; echo '== ready'; echo; sleep 600";
+    let mut running = start(&root, &image, script);
+    let said = wait_for(&mut running, "== ready\n");
+    assert!(
+        !part(&said, "before").contains("was started before"),
+        "{said}"
+    );
+    let after = part(&said, "after");
+    let named = format!(
+        "warning: /etc/vsftpd/one.conf: vsftpd ({} was started before",
+        part(&said, "pid")
+    );
+    assert_eq!(after.matches("was started before").count(), 1, "{said}");
+    assert!(after.contains(&named), "{said}");
+    assert!(
+        !part(&said, "gone").contains("was started before"),
+        "{said}"
+    );
+}

@@ -299,6 +299,11 @@ impl Legacy {
                 (Order::Delete { .. }, Action::Insert { .. }) => continue,
             };
             self.order(edit, &back).map_err(|error| {
+                // The chain is no longer what it was: what is there now is read and planned anew.
+                if error.kind() == ErrorKind::Refused {
+                    tracing::debug!("`{edit}` was not taken back: {error}");
+                    return changed();
+                }
                 Error::new(
                     error.kind(),
                     format!("`{edit}` was made and could not be taken back: {error}"),

@@ -4,7 +4,7 @@ use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::Family;
 use crate::model::ruleset::{Mark, Nat, NatKind, PayloadBase, Uncertainty};
 
-use super::flow::Here;
+use super::flow::{Here, Split};
 use super::packet::{Situation, Tracking};
 use super::scope::Ports;
 use super::steps::Effect;
@@ -52,7 +52,7 @@ impl Tracer<'_, '_> {
             Mark::Packet => situation.packet_mark = value,
             Mark::Connection => situation.connection_mark = value,
         };
-        let split = here.split(truth);
+        let split = self.surely_here(truth, here);
         self.memory
             .change(&split.sure, |situation| set(situation, value));
         for ports in [&split.maybe, &split.restricted, &split.unknown] {
@@ -67,13 +67,23 @@ impl Tracer<'_, '_> {
             Some(false) => return,
             None => Tracking::Unclear,
         };
-        let split = here.split(truth);
+        let split = self.surely_here(truth, here);
         self.memory
             .change(&split.sure, |situation| situation.tracking = tracking);
         for ports in [&split.maybe, &split.restricted, &split.unknown] {
             self.memory
                 .change(ports, |situation| situation.tracking = Tracking::Unclear);
         }
+    }
+
+    /// What a rule surely acts on: a packet that an earlier rule may have accepted perhaps never came here.
+    fn surely_here(&self, truth: &Truth, here: &Here<'_, '_>) -> Split {
+        let mut split = here.split(truth);
+        for doubt in &self.outcome.maybe_accepted {
+            split.maybe = split.maybe.union(&doubt.ports.intersection(&split.sure));
+            split.sure = split.sure.difference(&doubt.ports);
+        }
+        split
     }
 
     /// Whether rewriting these bytes changes an address, a port or the protocol.

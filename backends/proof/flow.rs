@@ -81,15 +81,32 @@ impl Memory {
         memory
     }
 
-    /// The ports whose packets are surely not tracked.
-    pub(super) fn untracked(&self) -> PortSet {
-        let mut untracked = PortSet::EMPTY;
+    /// The ports of which the opening packet may have gone untracked, and this one may not: connection tracking takes it
+    /// for the first of a connection.
+    pub(super) fn begin_late(&self) -> PortSet {
+        self.ports_where(|situation| {
+            situation.opening != Tracking::Tracked && situation.tracking != Tracking::Untracked
+        })
+    }
+
+    /// The ports of which nobody knows whether this packet is tracked.
+    pub(super) fn unclear(&self) -> PortSet {
+        self.ports_where(|situation| situation.tracking == Tracking::Unclear)
+    }
+
+    fn ports_where(&self, wanted: impl Fn(&Situation) -> bool) -> PortSet {
+        let mut found = PortSet::EMPTY;
         for (ports, situation) in &self.situations {
-            if situation.tracking == Tracking::Untracked {
-                untracked = untracked.union(ports);
+            if wanted(situation) {
+                found = found.union(ports);
             }
         }
-        untracked
+        found
+    }
+
+    /// The ports whose packets are surely not tracked.
+    pub(super) fn untracked(&self) -> PortSet {
+        self.ports_where(|situation| situation.tracking == Tracking::Untracked)
     }
 
     /// Changes the situation of the ports.

@@ -223,7 +223,10 @@ impl<'a> Way<'a> {
                 for (table_index, table, chain, base) in self.base_chains(*hook) {
                     let elsewhere =
                         !base.devices.is_empty() && !base.sees_device(&self.interface.name);
-                    if alive.is_empty() || base.kind == ChainKind::Nat && phase != Phase::Opening {
+                    // nat sees the first tracked packet; later ones only where the opening one was not.
+                    let nat = base.kind == ChainKind::Nat;
+                    let late = nat && phase != Phase::Opening;
+                    if alive.is_empty() || late && memory.begin_late().is_empty() {
                         continue;
                     }
                     let Some(names) = names.get(table_index) else {
@@ -248,11 +251,19 @@ impl<'a> Way<'a> {
                         &mut memory,
                         recorder,
                     );
-                    let mut outcome = if base.kind == ChainKind::Nat {
+                    let mut outcome = if nat {
                         // What is not tracked is not translated.
                         let passed_by = translated.union(&tracer.memory.untracked());
-                        let outcome = tracer.run(&alive.difference(&passed_by), base.policy);
+                        let mut seen = alive.difference(&passed_by);
+                        if late {
+                            seen = seen.intersection(&tracer.memory.begin_late());
+                        }
+                        let doubtful = late || !tracer.memory.unclear().is_empty();
+                        let mut outcome = tracer.run(&seen, base.policy);
                         translated = translated.union(&outcome.translated);
+                        if doubtful {
+                            outcome.only_perhaps();
+                        }
                         outcome
                     } else {
                         tracer.run(&alive, base.policy)

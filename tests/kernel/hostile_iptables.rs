@@ -138,9 +138,11 @@ fn a_block_before_routing_in_a_table_of_iptables() {
     world.load_iptables(text, text);
     world.want(50_000, 50_100);
     let before = world.exact();
-    let sync = world.pasvsync(&["sync"]).expect(1);
+    let sync = world.pasvsync(&["sync"]).expect(0);
     assert!(sync.stdout.contains("addrtype"), "{sync:?}");
-    assert_eq!(world.exact(), before);
     let saved = world.command("iptables-nft", &["-t", "mangle", "-S"], "");
     assert!(saved.status.success(), "{saved:?}");
+    assert!(saved.stdout.contains("--dst-type LOCAL"), "{saved:?}");
+    world.pasvsync(&["remove"]).expect(0);
+    assert_eq!(world.exact(), before);
 }

@@ -69,7 +69,9 @@ impl Machine {
             return None;
         }
         if !owns_the_host() {
-            skip("a machine needs a root that is root outside as well");
+            skip(&format!(
+                "{name}: a machine needs a root that is root outside as well"
+            ));
             return None;
         }
         let name = format!("pasvsync-{name}-{}", std::process::id());
@@ -77,7 +79,7 @@ impl Machine {
         let (cgroups, root) = match parts {
             Ok(parts) => parts,
             Err(reason) => {
-                skip(&format!("no machine can be made: {reason}"));
+                skip(&format!("{name}: no machine can be made: {reason}"));
                 return None;
             }
         };

@@ -46,6 +46,8 @@ impl Root {
             let built = scope.spawn(|| {
                 unshare(CloneFlags::CLONE_NEWNS).map_err(|error| error.to_string())?;
                 mount(&["--make-rprivate", "/"])?;
+                // systemd-nspawn keeps its notes there, and leaves some.
+                mount(&["-t", "tmpfs", "tmpfs", "/run"])?;
                 fill(path)?;
                 fs_err::File::open("/proc/thread-self/ns/mnt").map_err(|error| error.to_string())
             });

@@ -310,19 +310,24 @@ impl<'a, 'p> Tracer<'a, 'p> {
             && let Some(map) = self.names.sets.get(map.as_str()).copied()
             && let Some(bytes) = self.packet.load(value, &Situation::START)
         {
-            let verdicts = truth::verdicts(&bytes, map, self.packet.family).into_iter();
+            let verdicts = truth::verdicts(&bytes, map, self.about()).into_iter();
             mapped.extend(verdicts.filter_map(|(truth, verdict)| Some((truth, verdict?))));
         }
         mapped
+    }
+
+    fn about(&self) -> truth::About<'_> {
+        truth::About {
+            family: self.packet.family,
+            ports: &self.asked,
+        }
     }
 
     pub(super) fn test(&self, statement: &Statement) -> Truth {
         match statement {
             Statement::Match { value, test } => {
                 self.in_each_situation(|situation| match self.packet.load(value, situation) {
-                    Some(bytes) => {
-                        truth::test(&bytes, test, self.packet.family).trimmed(&self.asked)
-                    }
+                    Some(bytes) => truth::test(&bytes, test, self.about()),
                     None => Truth::never(),
                 })
             }
@@ -335,7 +340,7 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     return Truth::never();
                 };
                 let found = match self.names.sets.get(set.as_str()) {
-                    Some(set) => truth::lookup(&bytes, set, self.packet.family),
+                    Some(set) => truth::lookup(&bytes, set, self.about()),
                     None => Truth::maybe(Uncertainty::NotDecoded),
                 };
                 let found = self.memory.after_updates(self.table_index, set, found);
@@ -398,7 +403,7 @@ impl<'a, 'p> Tracer<'a, 'p> {
             let Some(bytes) = self.packet.load(value, situation) else {
                 continue;
             };
-            for (found, verdict) in truth::verdicts(&bytes, map, self.packet.family) {
+            for (found, verdict) in truth::verdicts(&bytes, map, self.about()) {
                 let mut both = truth.and(&found);
                 if several {
                     let scope = Ports::from_set(ports.clone());

@@ -11,8 +11,8 @@ use super::scope::Ports;
 
 /// A source test that singles out less than one address in so many powers of two is a ban or an exception: an unknown
 /// remote address does not match it. Of `2000::/3` only small parts are in use: a registry has a /12 or two.
-fn narrow_bits(family: Family) -> u32 {
-    match family {
+fn narrow_bits(about: About<'_>) -> u32 {
+    match about.family {
         Family::Ipv4 => 8,
         Family::Ipv6 => 16,
     }
@@ -21,11 +21,16 @@ fn narrow_bits(family: Family) -> u32 {
 /// The part of `2000::/3` that is in use, in powers of two.
 const USED_BITS: u32 = 6;
 
-/// More intervals than any rule names by hand.
-const MOST_INTERVALS: usize = 4096;
-
 /// The whole of what [`Truth::share`] counts.
 pub(super) const ALL_ADDRESSES: u64 = 1 << 32;
+
+/// What a test is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub(super) family: Family,
+    /// Only the outcome for these ports matters.
+    pub(super) ports: &'a PortSet,
+}
 
 /// The outcome of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,19 +122,6 @@ impl Truth {
         }
     }
 
-    /// The same about the ports that are asked for, where there are very many intervals: a mask on the port can make
-    /// half of all ports an interval each.
-    pub(super) fn trimmed(mut self, asked: &PortSet) -> Self {
-        for ports in [&mut self.must, &mut self.may, &mut self.except] {
-            if let Ports::Some(set) = ports
-                && set.ranges().len() > MOST_INTERVALS
-            {
-                *ports = Ports::from_set(set.intersection(asked));
-            }
-        }
-        self
-    }
-
     /// Why either is uncertain. A rate beside another doubt is no longer only a rate: what it lets by may be all there is.
     fn reason(&self, other: &Self) -> Uncertainty {
         let doubt = |truth: &Self| (truth.may != truth.must).then_some(truth.why);
@@ -194,26 +186,26 @@ impl Truth {
 }
 
 /// Decides a test on bytes.
-pub(super) fn test(bytes: &[Byte], test: &Test, family: Family) -> Truth {
+pub(super) fn test(bytes: &[Byte], test: &Test, about: About<'_>) -> Truth {
     match test {
         Test::Compare { operator, data } => {
             let low = vec![0x00; data.len()];
             let high = vec![0xff; data.len()];
             match operator {
-                Operator::Equal => equal(bytes, data, family),
-                Operator::NotEqual => equal(bytes, data, family).not(),
-                Operator::LessOrEqual => between(bytes, &low, data, family),
-                Operator::GreaterOrEqual => between(bytes, data, &high, family),
-                Operator::Less => between(bytes, data, &high, family).not(),
-                Operator::Greater => between(bytes, &low, data, family).not(),
+                Operator::Equal => equal(bytes, data, about),
+                Operator::NotEqual => equal(bytes, data, about).not(),
+                Operator::LessOrEqual => between(bytes, &low, data, about),
+                Operator::GreaterOrEqual => between(bytes, data, &high, about),
+                Operator::Less => between(bytes, data, &high, about).not(),
+                Operator::Greater => between(bytes, &low, data, about).not(),
             }
         }
         Test::Range {
             negated: false,
             first,
             last,
-        } => between(bytes, first, last, family),
-        Test::Range { first, last, .. } => between(bytes, first, last, family).not(),
+        } => between(bytes, first, last, about),
+        Test::Range { first, last, .. } => between(bytes, first, last, about).not(),
     }
 }
 
@@ -230,7 +222,7 @@ struct Wanted {
     unknown: Option<Uncertainty>,
 }
 
-fn equal(bytes: &[Byte], data: &[u8], family: Family) -> Truth {
+fn equal(bytes: &[Byte], data: &[u8], about: About<'_>) -> Truth {
     let mut wanted = Wanted::default();
     for (index, expected) in data.iter().enumerate() {
         let Some(byte) = bytes.get(index) else {
@@ -277,19 +269,19 @@ fn equal(bytes: &[Byte], data: &[u8], family: Family) -> Truth {
             Origin::Unknown(why) => wanted.unknown = wanted.unknown.max(Some(why)),
         }
     }
-    wanted.truth(family)
+    wanted.truth(about)
 }
 
 impl Wanted {
-    fn truth(&self, family: Family) -> Truth {
-        let mut truth = match masked(self.port) {
+    fn truth(&self, about: About<'_>) -> Truth {
+        let mut truth = match masked(self.port, about.ports) {
             None => Truth::always(),
             Some(ports) => Truth::exactly(ports),
         };
-        if let Some(ports) = masked(self.remote_port) {
+        if let Some(ports) = masked(self.remote_port, &PortSet::all()) {
             truth = truth.and(&remote_port(&ports));
         }
-        truth = truth.and(&remote(self.remote_bits, family));
+        truth = truth.and(&remote(self.remote_bits, about));
         truth = truth.and(&match self.hardware_bits {
             0 => Truth::always(),
             1..8 => Truth::some_sources(),
@@ -303,13 +295,13 @@ impl Wanted {
 }
 
 /// A test that singles out one remote address in `2^bits`.
-fn remote(bits: u32, family: Family) -> Truth {
+fn remote(bits: u32, about: About<'_>) -> Truth {
     if bits == 0 {
         Truth::always()
-    } else if bits < narrow_bits(family) {
+    } else if bits < narrow_bits(about) {
         Truth::some_sources()
     } else {
-        let unused = match family {
+        let unused = match about.family {
             Family::Ipv4 => 0,
             Family::Ipv6 => USED_BITS,
         };
@@ -333,13 +325,15 @@ fn remote_port(ports: &PortSet) -> Truth {
     }
 }
 
-/// The ports whose masked bits are these; `None`: no bit is asked for.
-fn masked((mask, bits): (u16, u16)) -> Option<PortSet> {
+/// The ports whose masked bits are these, among those asked for: half of all ports would be an interval each. `None`: no
+/// bit is looked at.
+fn masked((mask, bits): (u16, u16), among: &PortSet) -> Option<PortSet> {
     match mask {
         0 => None,
         0xffff => Some(PortSet::from(PortRange::single(bits))),
         _ => Some(
-            (0..=u16::MAX)
+            among
+                .ports()
                 .filter(|port| port & mask == bits)
                 .map(PortRange::single)
                 .collect(),
@@ -348,7 +342,7 @@ fn masked((mask, bits): (u16, u16)) -> Option<PortSet> {
 }
 
 /// `first <= bytes <= last`, compared as `memcmp` does.
-fn between(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Truth {
+fn between(bytes: &[Byte], first: &[u8], last: &[u8], about: About<'_>) -> Truth {
     let length = first.len().min(last.len());
     let Some(mut bytes) = bytes.get(..length) else {
         return Truth::maybe(Uncertainty::NotDecoded);
@@ -367,13 +361,13 @@ fn between(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Truth {
         {
             break;
         }
-        prefix = prefix.and(&equal(&[*byte], &[*low], family));
+        prefix = prefix.and(&equal(&[*byte], &[*low], about));
         (bytes, first, last) = (bytes_rest, first_rest, last_rest);
     }
-    prefix.and(&between_rest(bytes, first, last, family))
+    prefix.and(&between_rest(bytes, first, last, about))
 }
 
-fn between_rest(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Truth {
+fn between_rest(bytes: &[Byte], first: &[u8], last: &[u8], about: About<'_>) -> Truth {
     if bytes.is_empty() {
         return Truth::always();
     }
@@ -404,9 +398,10 @@ fn between_rest(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Tr
         .all(|byte| byte.origin == Origin::Remote && byte.flip == 0)
     {
         // Where a mask took bits away, an interval of the rest says little about the address.
-        let whole = |byte: &Byte| byte.known == 0 || family == Family::Ipv6 && byte.known == 0xe0;
+        let whole =
+            |byte: &Byte| byte.known == 0 || about.family == Family::Ipv6 && byte.known == 0xe0;
         return if bytes.iter().all(whole) {
-            remote_between(bytes, first, last, family)
+            remote_between(bytes, first, last, about)
         } else {
             Truth::some_sources()
         };
@@ -444,14 +439,14 @@ fn port_values(high: Byte, low: Byte, bounds: &std::ops::RangeInclusive<u16>) ->
 }
 
 /// An interval of remote addresses: narrow ones are exceptions.
-fn remote_between(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> Truth {
+fn remote_between(bytes: &[Byte], first: &[u8], last: &[u8], about: About<'_>) -> Truth {
     let number = |data: &[u8]| {
         data.iter()
             .fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte))
     };
     let (mut low, mut high) = (number(first), number(last));
     // The unicast addresses that a remote client can have: below 224.0.0.0, or 2000::/3; for a part of an address, all.
-    let (from, to) = match (family, bytes.len()) {
+    let (from, to) = match (about.family, bytes.len()) {
         (Family::Ipv4, 4) => (0, 0xdfff_ffff),
         (Family::Ipv6, 16) => (0x2_u128 << 124, (0x4_u128 << 124) - 1),
         (_, length) => (
@@ -469,9 +464,13 @@ fn remote_between(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> 
     if low == from && high == to {
         return Truth::always();
     }
-    let narrow = high - low <= (to - from) >> narrow_bits(family);
+    let narrow = high - low <= (to - from) >> narrow_bits(about);
     if narrow {
-        let unused = if family == Family::Ipv6 { USED_BITS } else { 0 };
+        let unused = if about.family == Family::Ipv6 {
+            USED_BITS
+        } else {
+            0
+        };
         let unit = ((to - from) >> (32 + unused)).max(1);
         Truth {
             share: u64::try_from((high - low + 1) / unit).unwrap_or(ALL_ADDRESSES),
@@ -483,7 +482,7 @@ fn remote_between(bytes: &[Byte], first: &[u8], last: &[u8], family: Family) -> 
 }
 
 /// Whether the bytes are in the set.
-pub(super) fn lookup(bytes: &[Byte], set: &Set, family: Family) -> Truth {
+pub(super) fn lookup(bytes: &[Byte], set: &Set, about: About<'_>) -> Truth {
     match &set.elements {
         Elements::NotRead => not_read(bytes),
         Elements::Read(elements) => {
@@ -494,7 +493,7 @@ pub(super) fn lookup(bytes: &[Byte], set: &Set, family: Family) -> Truth {
                     rest = Some(element);
                     continue;
                 }
-                truth = truth.or(&element_truth(bytes, element, set, family));
+                truth = truth.or(&element_truth(bytes, element, set, about));
                 if truth.must == Ports::All {
                     break;
                 }
@@ -503,7 +502,7 @@ pub(super) fn lookup(bytes: &[Byte], set: &Set, family: Family) -> Truth {
                 if element.uncertainty.is_none() {
                     return Truth::always();
                 }
-                return truth.or(&element_truth(bytes, element, set, family).and(&truth.not()));
+                return truth.or(&element_truth(bytes, element, set, about).and(&truth.not()));
             }
             // Many narrow exceptions can add up to the greater part of the Internet.
             if truth.share > ALL_ADDRESSES / 2 {
@@ -519,7 +518,7 @@ pub(super) fn lookup(bytes: &[Byte], set: &Set, family: Family) -> Truth {
 pub(super) fn verdicts<'a>(
     bytes: &[Byte],
     map: &'a Set,
-    family: Family,
+    about: About<'_>,
 ) -> Vec<(Truth, Option<&'a Verdict>)> {
     let Elements::Read(elements) = &map.elements else {
         return vec![(Truth::maybe(Uncertainty::NotDecoded), None)];
@@ -532,7 +531,7 @@ pub(super) fn verdicts<'a>(
             default = Some(element);
             continue;
         }
-        let truth = element_truth(bytes, element, map, family);
+        let truth = element_truth(bytes, element, map, about);
         if truth.may != Ports::None || truth.except != Ports::None {
             any = any.or(&truth);
             decided.push((truth, element.verdict.as_ref()));
@@ -560,10 +559,10 @@ fn not_read(bytes: &[Byte]) -> Truth {
     }
 }
 
-fn element_truth(bytes: &[Byte], element: &Element, set: &Set, family: Family) -> Truth {
+fn element_truth(bytes: &[Byte], element: &Element, set: &Set, about: About<'_>) -> Truth {
     let truth = match &element.key {
         ElementKey::CatchAll => Truth::always(),
-        ElementKey::Single(data) => equal(bytes, data, family),
+        ElementKey::Single(data) => equal(bytes, data, about),
         ElementKey::Range(first, last) => {
             let mut truth = Truth::always();
             let mut start = 0;
@@ -577,9 +576,9 @@ fn element_truth(bytes: &[Byte], element: &Element, set: &Set, family: Family) -
                     return Truth::maybe(Uncertainty::NotDecoded);
                 };
                 truth = truth.and(&if first == last {
-                    equal(bytes, first, family)
+                    equal(bytes, first, about)
                 } else {
-                    between(bytes, first, last, family)
+                    between(bytes, first, last, about)
                 });
                 if truth.may == Ports::None && truth.except == Ports::None {
                     break;

@@ -19,7 +19,7 @@ fn random_rulesets_agree_with_connections() {
     convincing(
         &Search {
             name: "oracle",
-            cases: 300,
+            cases: 400,
             world: World::new,
             generate,
             judge,
@@ -55,7 +55,7 @@ fn random_iptables_rulesets() {
     convincing(
         &Search {
             name: "oracle in iptables' words",
-            cases: 150,
+            cases: 350,
             world: World::new,
             generate: iptables::generate,
             judge: |world, dump: &iptables::Dump| {
@@ -82,7 +82,7 @@ fn random_mixtures() {
     convincing(
         &Search {
             name: "oracle with iptables-legacy",
-            cases: 150,
+            cases: 350,
             world: World::new,
             generate: mixture::generate,
             judge: |world, mixture: &mixture::Mixture| {

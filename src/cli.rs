@@ -138,7 +138,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
 
-    /// Say more: decisions on standard error, the whole walk in explain; twice for every rule looked at
+    /// Say more: decisions on standard error, the whole walk in explain
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 

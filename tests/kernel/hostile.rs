@@ -29,6 +29,23 @@ fn agree(world: &World) {
 }
 
 agrees! {
+    /// What a limit accepts is tracked, though the next rule would not have it so.
+    a_limit_before_notrack: "table inet t { chain raw { type filter hook prerouting priority -300;
+        limit rate 10000/second burst 10000 packets accept
+        notrack
+    }
+    chain c { type filter hook input priority 0; policy drop;
+        ct state new,established accept
+    }
+    }";
+    /// The first packet goes untracked, so that nat takes the second one.
+    nat_takes_the_second_packet: "table inet t { chain raw { type filter hook prerouting priority -300;
+        tcp flags & (fin|syn|rst|ack) == syn notrack
+    }
+    chain n { type nat hook prerouting priority -100;
+        tcp dport 50000 redirect to :22
+    }
+    }";
     /// A rate beside another condition is no exception: what does not return is dropped.
     a_rate_and_a_doubt: "table inet t { chain c { type filter hook input priority 0;
         tcp sport 49999 limit rate 10000/second burst 10000 packets return

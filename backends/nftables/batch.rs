@@ -13,9 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::ports::PortRange;
 use crate::model::ruleset::TableFamily;
 use crate::netfilter::attributes::{attributes, put, put_nest, put_text};
-
-/// The comment that marks a rule as ours.
-pub const MARK: &str = "pasvsync";
+use crate::proof::place::MARK;
 
 /// TCP in an IP header (`IPPROTO_TCP`).
 const PROTOCOL_TCP: u8 = 6;

@@ -1,6 +1,5 @@
 //! `pasvsync explain PORT`: who wants it, and what decides about it.
 
-use firewall::backend::{Backend as _, Layer, Scope};
 use firewall::model::ports::PortRange;
 use firewall::model::reach::{Family, Reach};
 use firewall::proof;
@@ -18,7 +17,7 @@ use crate::settings::Settings;
 /// When the daemons or the firewall cannot be read.
 pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let discovery = super::discover(settings)?;
-    let ruleset = super::open(settings)?.ruleset(Layer::Runtime, Scope::InputPath)?;
+    let ruleset = super::firewalls::ruleset(settings)?;
     let families = Family::BOTH.map(|family| {
         let (entry, steps) = proof::walk(&ruleset, family, port);
         let steps = steps.into_iter().map(|step| StepReport {

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod explain;
+mod firewalls;
 pub mod remove;
 pub mod set_range;
 pub mod status;
@@ -12,19 +13,16 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use firewall::backend::Desired;
-use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::host::lock::Lock;
-use firewall::kernel::Kernel;
 use firewall::model::reach::Family;
 
-use crate::cli::{BackendChoice, Command};
+use crate::cli::Command;
 use crate::daemons::{self, Discovery, Request};
 use crate::exit::ExitStatus;
 use crate::exposure;
-use crate::findings::Finding;
 use crate::helpers;
 use crate::printer::Printer;
-use crate::reconcile::{self, Mode};
+use crate::reconcile::Mode;
 use crate::report::Report;
 use crate::settings::Settings;
 
@@ -69,17 +67,6 @@ fn request(settings: &Settings) -> Request {
     }
 }
 
-/// The firewall in charge.
-fn open(settings: &Settings) -> firewall::Result<Kernel> {
-    let mut kernel = Kernel::open()?;
-    match settings.backend {
-        BackendChoice::Auto => {}
-        BackendChoice::Iptables => kernel.require("iptables")?,
-        BackendChoice::Nftables => kernel.require("nftables")?,
-    }
-    Ok(kernel)
-}
-
 /// Brings the firewall to what is wanted, or says what it would take.
 fn reconcile(settings: &Settings, report: &mut Report, mode: Mode) -> anyhow::Result<()> {
     let desired = Desired {
@@ -92,30 +79,13 @@ fn reconcile(settings: &Settings, report: &mut Report, mode: Mode) -> anyhow::Re
         Mode::Check => None,
         Mode::Sync | Mode::Remove => Some(Lock::acquire()?),
     };
-    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
-    let mut boot = BootLayer::open(root, settings.fresh);
-    report.findings.extend(boot.boot().notes().iter().map(note));
-    // Another system's files are judged by themselves: what runs here is not its firewall.
-    let outcome = if settings.root.is_some() && boot.boot().loads() {
-        reconcile::reconcile(&mut boot, &desired, mode)?
-    } else {
-        let running = open(settings)?;
-        reconcile::reconcile(&mut WithBoot { running, boot }, &desired, mode)?
-    };
+    let outcome = firewalls::reconcile(settings, &desired, mode, &mut report.findings)?;
     let helper = outcome.helper.clone();
     report.add(outcome);
+    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
     let finding = helpers::only_helper(report, helper.as_deref(), root);
     report.findings.extend(finding);
     Ok(())
-}
-
-/// What the firewall library has to say of the next boot.
-fn note(note: &Note) -> Finding {
-    let finding = Finding::new(note.code, note.message.clone());
-    match &note.hint {
-        Some(hint) => finding.with_hint(hint.clone()),
-        None => finding,
-    }
 }
 
 /// Reads the daemons, then the firewall, and does what `mode` says. The firewall is left alone, and not even looked at,

@@ -30,6 +30,7 @@ test: tools-test
 update: tools-test
 	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::snapshots
 	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::readme
+	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::demo
 
 # Prints the README's table, measured here and now. Nothing else should run meanwhile.
 bench: tools-demo

@@ -14,8 +14,12 @@ use serde::{Deserialize, Serialize};
 use super::must;
 use crate::exit::ExitStatus;
 
-/// How long a connection may take. The two sides are on one machine, so that no answer in this time means none at all.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long to wait for an answer that a firewall is expected to drop: the two sides are on one machine, so that this
+/// is long enough.
+const BRIEF: Duration = Duration::from_millis(200);
+
+/// How long to wait for one that is expected, however busy the machine is: the kernel sends again after a second.
+const PATIENT: Duration = Duration::from_secs(5);
 
 /// What the listeners send to whoever gets through to them.
 pub(super) const GREETING: &[u8] = b"150 here comes the directory listing\r\n";
@@ -36,6 +40,8 @@ pub(super) struct Attempt {
     pub from: IpAddr,
     /// The server's address and port.
     pub to: SocketAddr,
+    /// What is expected of it.
+    pub expected: Contact,
 }
 
 /// What came of it.
@@ -104,8 +110,12 @@ fn connect(attempt: Attempt) -> io::Result<()> {
     };
     let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     // The time limit for sending is the one for connecting, too.
-    set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
-    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    let limit = match attempt.expected {
+        Contact::Silence => BRIEF,
+        Contact::Connected | Contact::Refused => PATIENT,
+    };
+    set_socket_timeout(&socket, Timeout::Send, Some(limit))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(limit))?;
     rustix::net::bind(&socket, &SocketAddr::new(attempt.from, 0))?;
     rustix::net::connect(&socket, &attempt.to)?;
     let mut greeting = vec![0; GREETING.len()];

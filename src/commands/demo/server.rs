@@ -297,24 +297,25 @@ impl Story {
         sentences: &[(&str, [IpAddr; 2], &[u16], Contact)],
     ) -> anyhow::Result<()> {
         let families = self.families;
-        let attempts = |from: [IpAddr; 2], ports: &[u16]| -> Vec<Attempt> {
+        let attempts = |from: [IpAddr; 2], ports: &[u16], expected: Contact| -> Vec<Attempt> {
             let pairs = from.into_iter().zip(SERVER).take(families);
             pairs
                 .flat_map(|(from, server)| {
                     ports.iter().map(move |&port| Attempt {
                         from,
                         to: SocketAddr::new(server, port),
+                        expected,
                     })
                 })
                 .collect()
         };
         let all = sentences
             .iter()
-            .flat_map(|(_, from, ports, _)| attempts(*from, ports))
+            .flat_map(|(_, from, ports, expected)| attempts(*from, ports, *expected))
             .collect();
         let mut contacts = self.order(&Order::Connect(all))?.into_iter();
         for (sentence, from, ports, expected) in sentences {
-            let tried = attempts(*from, ports);
+            let tried = attempts(*from, ports, *expected);
             let met: Vec<Contact> = contacts.by_ref().take(tried.len()).collect();
             anyhow::ensure!(met.len() == tried.len(), "the client lost an answer");
             let holds = met.iter().all(|contact| contact == expected);

@@ -1,6 +1,6 @@
 # The same commands on a laptop and in CI. `make demo` and `make test` install what is missing, and say so.
 
-.PHONY: build release demo test update bench tools-build tools-demo tools-test
+.PHONY: build release demo test update bench deny tools-build tools-demo tools-test
 
 # The tests make network namespaces: an ordinary user may do so as root of a user namespace, where the kernel lets him.
 UNSHARE = unshare --user --map-root-user --net
@@ -35,6 +35,10 @@ update: tools-test
 # Prints the README's table, measured here and now. Nothing else should run meanwhile.
 bench: tools-demo
 	cargo bench --locked --bench sync
+
+# Known vulnerabilities, licences and origins of the dependencies; fetches the database of advisories.
+deny:
+	cargo deny --locked check
 
 tools-build:
 	@.ci/tools cc libclang

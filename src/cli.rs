@@ -182,7 +182,7 @@ pub enum OutputForm {
 /// When to colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
-    /// On a terminal, unless the variable `NO_COLOR` is set or TERM is dumb
+    /// On a terminal, unless `NO_COLOR` is set or TERM is dumb; elsewhere where `CLICOLOR_FORCE` is set
     Auto,
     /// Always
     Always,

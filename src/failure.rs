@@ -7,7 +7,6 @@ use serde::Serialize;
 use crate::daemons::{ConfigError, ConfigErrorDetails};
 use crate::findings::Location;
 use crate::printer::place;
-use crate::settings::SettingsError;
 
 /// An error as users see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,9 +65,6 @@ impl From<&anyhow::Error> for Failure {
                 let known = !error.location.path.as_os_str().is_empty();
                 failure.location = known.then(|| error.location.clone());
                 failure.excerpt = excerpt(error);
-            } else if let Some(error) = cause.downcast_ref::<SettingsError>() {
-                failure.hint.clone_from(&error.hint);
-                failure.location = Some(error.location.clone());
             }
         }
         failure

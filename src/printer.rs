@@ -22,6 +22,42 @@ pub enum Style {
     Colored,
 }
 
+/// The characters that bars are drawn with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glyphs {
+    /// Those of any terminal.
+    Ascii,
+    /// Shades, where the locale has them.
+    Unicode,
+}
+
+impl Glyphs {
+    /// What the locale says: the first of these variables that is set counts (locale(7)).
+    fn choose() -> Self {
+        let values = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| std::env::var(name).ok());
+        let set = values.into_iter().flatten().find(|value| !value.is_empty());
+        let locale = set.unwrap_or_default().to_ascii_lowercase();
+        if locale.contains("utf-8") || locale.contains("utf8") {
+            Self::Unicode
+        } else {
+            Self::Ascii
+        }
+    }
+
+    /// The character for a verdict.
+    pub fn of(self, verdict: &str) -> char {
+        match (self, verdict) {
+            (Self::Ascii, "open") => '#',
+            (Self::Ascii, "restricted") => '~',
+            (Self::Ascii, "closed") => '.',
+            (Self::Unicode, "open") => '█',
+            (Self::Unicode, "restricted") => '▒',
+            (Self::Unicode, "closed") => '·',
+            _ => '?',
+        }
+    }
+}
+
 /// What a word means, for its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
@@ -41,9 +77,11 @@ impl Style {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => {
-                stream.is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-                    && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
+                !anstyle_query::no_color()
+                    && (anstyle_query::clicolor_force()
+                        || (stream.is_terminal()
+                            && anstyle_query::clicolor() != Some(false)
+                            && anstyle_query::term_supports_color()))
             }
         };
         if colored { Self::Colored } else { Self::Plain }
@@ -72,6 +110,7 @@ pub struct Printer {
     verbose: bool,
     style: Style,
     error_style: Style,
+    glyphs: Glyphs,
 }
 
 impl Printer {
@@ -83,12 +122,18 @@ impl Printer {
             verbose: flags.verbose > 0,
             style: Style::choose(flags.color, &io::stdout()),
             error_style: Style::choose(flags.color, &io::stderr()),
+            glyphs: Glyphs::choose(),
         }
     }
 
     /// The style of standard output.
     pub fn style(&self) -> Style {
         self.style
+    }
+
+    /// The characters that bars are drawn with.
+    pub fn glyphs(&self) -> Glyphs {
+        self.glyphs
     }
 
     /// Whether the result is wanted as JSON.

@@ -5,6 +5,7 @@
 mod diff;
 mod file_diff;
 mod set_range;
+pub mod status;
 pub mod text;
 
 use std::collections::BTreeMap;

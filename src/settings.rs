@@ -1,14 +1,16 @@
 //! From what was typed, and what `/etc/pasvsync.toml` says, to what is meant. Flags win over the file.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::cli::{BackendChoice, Global};
-use crate::daemons;
-use crate::findings::Location;
+use crate::daemons::{self, ConfigError, ConfigErrorKind};
+
+/// How much alike two names must be, from 0 to 1, for one to be meant by the other.
+const NEAR: f64 = 0.8;
 
 /// Where the settings file is, below the root.
 const SETTINGS_FILE: &str = "etc/pasvsync.toml";
@@ -53,25 +55,6 @@ struct SettingsFile {
     control: Option<bool>,
     refuse_exposed: Option<bool>,
 }
-
-/// Something in the settings file that makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettingsError {
-    /// Where.
-    pub location: Location,
-    /// What is wrong: lower case, no final period.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for SettingsError {}
 
 impl Settings {
     /// Reads the settings file, if there is one, and lets the flags win over it.
@@ -119,49 +102,76 @@ impl Settings {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<SettingsFile, SettingsError> {
-    let wrong = |offset: Option<usize>, message: String, hint: Option<String>| SettingsError {
-        location: locate(path, text, offset),
-        message,
-        hint,
-    };
+fn parse(path: &Path, text: &str) -> Result<SettingsFile, ConfigError> {
     let file: SettingsFile = toml::from_str(text).map_err(|error| {
         // The parser's message may have several lines; the first says what is wrong.
         let message = error.message().lines().next().unwrap_or("not valid TOML");
-        wrong(
-            error.span().map(|span| span.start),
-            message.to_owned(),
-            Some(
-                "the keys are backend, daemon, control, refuse-exposed and the table daemon-config"
-                    .to_owned(),
-            ),
-        )
+        let (message, hint) = about_key(message);
+        let wrong = match error.span() {
+            Some(span) => at(path, text, span, message),
+            None => ConfigError::new(ConfigErrorKind::Malformed, path, message),
+        };
+        match hint {
+            Some(hint) => wrong.with_help(hint),
+            None => wrong,
+        }
     })?;
     let names = file.daemon_config.keys().chain(&file.daemon);
     for name in names {
         if name != "auto" && !daemons::NAMES.contains(&name.as_str()) {
-            return Err(wrong(
-                text.find(name.as_str()),
-                format!("no daemon is called `{name}`"),
-                Some(format!("known are {}", daemons::NAMES.join(", "))),
-            ));
+            let start = text.find(name.as_str()).unwrap_or_default();
+            let message = format!("no daemon is called `{name}`");
+            return Err(at(path, text, start..start + name.len(), &message)
+                .with_help(suggestion(name, daemons::NAMES)));
         }
     }
     Ok(file)
 }
 
-/// The line and column of a byte offset, both from 1, columns in characters.
-fn locate(path: &Path, text: &str, offset: Option<usize>) -> Location {
-    let before = offset.and_then(|offset| text.get(..offset));
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Location {
-        path: path.to_owned(),
-        line: before.map(|before| count(before.matches('\n').count() + 1)),
-        column: before.map(|before| {
-            let line = before.rsplit('\n').next().unwrap_or_default();
-            count(line.chars().count() + 1)
-        }),
+/// What serde says of a key or value that it does not know, with the list of those that it does as a hint of its own.
+fn about_key(message: &str) -> (&str, Option<String>) {
+    let Some((message, known)) = message.split_once(", expected ") else {
+        return (message, None);
+    };
+    let quoted = |text: &str| -> Vec<String> {
+        let odd = text.split('`').skip(1).step_by(2);
+        odd.map(ToOwned::to_owned).collect()
+    };
+    let (unknown, known) = (quoted(message), quoted(known));
+    let hint = match unknown.first() {
+        Some(unknown) if !known.is_empty() => {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            Some(suggestion(unknown, &known))
+        }
+        _ => None,
+    };
+    (message, hint)
+}
+
+/// The nearest of the names that are known, or all of them when none is near.
+fn suggestion(unknown: &str, known: &[&str]) -> String {
+    let near = known
+        .iter()
+        .map(|name| (strsim::jaro_winkler(unknown, name), name))
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    match near {
+        Some((likeness, name)) if likeness > NEAR => format!("did you mean `{name}`?"),
+        _ => format!("known are {}", known.join(", ")),
     }
+}
+
+/// An error about some bytes of the settings file.
+fn at(path: &Path, text: &str, span: Range<usize>, message: &str) -> ConfigError {
+    let before = text.get(..span.start).unwrap_or_default();
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default();
+    let column = before.rsplit('\n').next().unwrap_or_default();
+    let count = |number: usize| u32::try_from(number + 1).unwrap_or(u32::MAX);
+    let part = text.get(span).unwrap_or_default().lines().next();
+    ConfigError::new(ConfigErrorKind::Malformed, path, message)
+        .at_line(count(number), line.as_bytes())
+        .at_column(count(column.chars().count()))
+        .of_width(part.unwrap_or_default().chars().count())
 }
 
 #[cfg(test)]
@@ -170,7 +180,7 @@ mod tests {
 
     fn error(text: &str) -> String {
         let error = parse(Path::new("/etc/pasvsync.toml"), text).unwrap_err();
-        let location = error.location;
+        let location = &error.location;
         format!(
             "{}:{}:{}: {}",
             location.path.display(),
@@ -193,7 +203,7 @@ mod tests {
     fn what_makes_no_sense_is_named_with_its_place() {
         assert_eq!(
             error("control = true\nports = 3\n"),
-            "/etc/pasvsync.toml:2:1: unknown field `ports`, expected one of `backend`, `daemon`, `daemon-config`, `control`, `refuse-exposed`"
+            "/etc/pasvsync.toml:2:1: unknown field `ports`"
         );
         assert_eq!(
             error("control = \"yes\"\n"),

@@ -3,7 +3,7 @@
 use crate::exit::ExitStatus;
 use crate::printer::Printer;
 use crate::reconcile::Mode;
-use crate::report::text;
+use crate::report::status;
 use crate::settings::Settings;
 
 /// Runs the command. It succeeds whatever it finds.
@@ -16,7 +16,7 @@ pub fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus>
     if printer.json() {
         printer.object(&report)?;
     } else {
-        printer.text(&text::status(&report, printer.style()))?;
+        printer.text(&status::status(&report, printer.style(), printer.glyphs()))?;
     }
     Ok(ExitStatus::Success)
 }

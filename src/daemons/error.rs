@@ -128,6 +128,13 @@ impl ConfigError {
         self
     }
 
+    /// The same error about that many characters from its column on.
+    #[must_use]
+    pub fn of_width(mut self, characters: usize) -> Self {
+        self.0.width = u32::try_from(characters).unwrap_or(u32::MAX).max(1);
+        self
+    }
+
     /// The same error with the paths that `shown` gives.
     #[must_use]
     pub(super) fn relocated(mut self, shown: &dyn Fn(&Path) -> PathBuf) -> Self {

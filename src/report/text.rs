@@ -50,12 +50,12 @@ impl Table {
     }
 }
 
-fn cell(text: impl Into<String>) -> (String, Option<Tone>) {
+pub(super) fn cell(text: impl Into<String>) -> (String, Option<Tone>) {
     (text.into(), None)
 }
 
 /// The word with the colour that goes with it.
-fn verdict(word: &str) -> (String, Option<Tone>) {
+pub(super) fn verdict(word: &str) -> (String, Option<Tone>) {
     let tone = match word {
         "open" => Tone::Good,
         "closed" => Tone::Bad,
@@ -64,11 +64,11 @@ fn verdict(word: &str) -> (String, Option<Tone>) {
     (word.to_owned(), Some(tone))
 }
 
-fn family(name: &str) -> &'static str {
+pub(super) fn family(name: &str) -> &'static str {
     if name == "ipv6" { "IPv6" } else { "IPv4" }
 }
 
-fn joined<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn joined<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     let mut text = String::new();
     for item in items {
         let separator = if text.is_empty() { "" } else { ", " };
@@ -78,7 +78,7 @@ fn joined<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
 }
 
 /// What layer is meant, in a word.
-fn when(layer: &str) -> &'static str {
+pub(super) fn when(layer: &str) -> &'static str {
     if layer == "permanent" {
         "after the next boot"
     } else {
@@ -139,7 +139,7 @@ fn reach(report: &Report, layer: &LayerReport, all: bool, style: Style, text: &m
 }
 
 /// The ports of a verdict that a daemon wants.
-fn shared(daemon: &DaemonReport, entry: &ReachReport) -> PortSet {
+pub(super) fn shared(daemon: &DaemonReport, entry: &ReachReport) -> PortSet {
     PortRange::new(entry.first, entry.last)
         .map(PortSet::from)
         .unwrap_or_default()
@@ -164,7 +164,7 @@ fn edits(layer: &LayerReport, diff: bool, style: Style, text: &mut String) {
     }
 }
 
-fn count(number: usize, noun: &str) -> String {
+pub(super) fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
@@ -181,7 +181,7 @@ fn families(report: &Report) -> String {
 }
 
 /// `30000-30009 open over IPv4 and IPv6`, or that nothing is wanted.
-fn all_open(report: &Report) -> String {
+pub(super) fn all_open(report: &Report) -> String {
     let wanted = report.wanted();
     if wanted.is_empty() {
         "no daemon wants a passive port".to_owned()
@@ -336,40 +336,6 @@ fn written(file: &FileReport, diff: bool, style: Style, text: &mut String) {
         let line = tone.map_or(line.clone(), |tone| style.paint(tone, &line));
         let _ = writeln!(text, "{line}");
     }
-}
-
-/// What `status` prints.
-pub fn status(report: &Report, style: Style) -> String {
-    let mut text = String::new();
-    if report.daemons.is_empty() {
-        text.push_str("no FTP daemon found\n");
-    }
-    daemons(report, style, &mut text);
-    for (backend, name, layer) in report.layers() {
-        if !layer.reach.is_empty() {
-            let _ = writeln!(text, "{backend}, {}:", when(name));
-            reach(report, layer, true, style, &mut text);
-        }
-    }
-    let _ = if report.in_sync {
-        writeln!(
-            text,
-            "{}: {}",
-            style.paint(Tone::Good, "in sync"),
-            all_open(report)
-        )
-    } else if report.backends.is_empty() {
-        writeln!(text, "the firewall was not looked at")
-    } else {
-        let planned = report.layers().map(|(_, _, layer)| layer.edits.len()).sum();
-        let drift = style.paint(Tone::Bad, "out of sync").into_owned();
-        writeln!(
-            text,
-            "{drift}: {} needed; `pasvsync check` shows what `pasvsync sync` would do",
-            count(planned, "edit")
-        )
-    };
-    text
 }
 
 /// What `remove` prints.

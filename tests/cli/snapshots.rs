@@ -86,6 +86,20 @@ fn moved_range() {
     assert_eq!((signs("+"), signs("-")), (1, 1), "{text}");
 }
 
+/// A bar with spans, in a locale that has no shades.
+#[test]
+fn status_in_ascii() {
+    let host = Host::new("Port 21\nPassivePorts 50000 50999\n").filtered(&format!(
+        "{}{REDIRECT}",
+        POLICY_DROP.replace("{ 21, 22 }", "{ 21, 22, 50000-50499 }")
+    ));
+    snapshot(
+        "status-spans",
+        &host,
+        &["export LC_ALL=C", "pasvsync status"],
+    );
+}
+
 #[test]
 fn status() {
     snapshot("status-drift", &closed(), &["pasvsync status"]);

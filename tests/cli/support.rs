@@ -109,6 +109,7 @@ pub(super) fn isolated(command: &[&str]) -> Option<Output> {
     let output = unshare
         .args(command)
         .env("NO_COLOR", "1")
+        .env("LC_ALL", "C.UTF-8")
         .env("PATH", &path)
         .env_remove("COLUMNS")
         .stdin(Stdio::null())

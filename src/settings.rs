@@ -130,22 +130,17 @@ fn parse(path: &Path, text: &str) -> Result<SettingsFile, ConfigError> {
 
 /// What serde says of a key or value that it does not know, with the list of those that it does as a hint of its own.
 fn about_key(message: &str) -> (&str, Option<String>) {
-    let Some((message, known)) = message.split_once(", expected ") else {
-        return (message, None);
-    };
     let quoted = |text: &str| -> Vec<String> {
         let odd = text.split('`').skip(1).step_by(2);
         odd.map(ToOwned::to_owned).collect()
     };
-    let (unknown, known) = (quoted(message), quoted(known));
-    let hint = match unknown.first() {
-        Some(unknown) if !known.is_empty() => {
-            let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            Some(suggestion(unknown, &known))
-        }
-        _ => None,
-    };
-    (message, hint)
+    if let Some((short, known)) = message.split_once(", expected ")
+        && let ([unknown], known) = (quoted(short).as_slice(), quoted(known))
+    {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        return (short, Some(suggestion(unknown, &known)));
+    }
+    (message, None)
 }
 
 /// The nearest of the names that are known, or all of them when none is near.

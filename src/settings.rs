@@ -47,7 +47,7 @@ pub struct Settings {
 /// `/etc/pasvsync.toml` as typed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct SettingsFile {
+pub struct SettingsFile {
     backend: Option<BackendChoice>,
     daemon: Option<String>,
     #[serde(default)]
@@ -102,7 +102,11 @@ impl Settings {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<SettingsFile, ConfigError> {
+/// Reads the text of a settings file.
+///
+/// # Errors
+/// When it makes no sense, with the place.
+pub fn parse(path: &Path, text: &str) -> Result<SettingsFile, ConfigError> {
     let file: SettingsFile = toml::from_str(text).map_err(|error| {
         // The parser's message may have several lines; the first says what is wrong.
         let message = error.message().lines().next().unwrap_or("not valid TOML");

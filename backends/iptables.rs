@@ -3,7 +3,7 @@
 //! Rules in the former are written over netlink like those of native tables, in the form that iptables itself gives
 //! them, so that `iptables -S` shows them and `iptables-save` keeps them. The latter are written by iptables-legacy.
 
-#[cfg(feature = "nftables")]
+#[cfg(feature = "kernel")]
 pub(crate) mod legacy;
 
 use std::fmt;

@@ -3,8 +3,8 @@
 use super::ports::{interval, made_set, multiport, tcp, udp};
 use super::{Extension, Info};
 use crate::model::ruleset::{
-    ConnectionKey, ElementKey, Elements, FibResult, Field, Mark, Operator, PayloadBase, Set,
-    Statement, TableFamily, Test, Uncertainty, Value,
+    ConnectionKey, ElementKey, Elements, FibResult, Field, Mark, Operator, PayloadBase,
+    ROUTE_TYPES, Set, Statement, TableFamily, Test, Uncertainty, Value,
 };
 use crate::netfilter::attributes::{Attributes, text};
 use crate::netfilter::decode::{Body, masked};
@@ -319,7 +319,7 @@ fn address_types(
     let value = Value::field(field, 4);
     let mut keys: Vec<Vec<u8>> = Vec::new();
     let mut names = Vec::new();
-    for (kind, name) in ADDRESS_TYPES.iter().enumerate() {
+    for (kind, name) in ROUTE_TYPES.iter().enumerate() {
         if types & (1 << kind) != 0 {
             keys.push(u32::try_from(kind).ok()?.to_ne_bytes().to_vec());
             names.push(*name);
@@ -343,22 +343,6 @@ fn address_types(
     body.statements.push(statement);
     Some(())
 }
-
-/// The kernel's route types by number (`RTN_*`, linux/rtnetlink.h).
-const ADDRESS_TYPES: [&str; 12] = [
-    "unspec",
-    "unicast",
-    "local",
-    "broadcast",
-    "anycast",
-    "multicast",
-    "blackhole",
-    "unreachable",
-    "prohibit",
-    "throw",
-    "nat",
-    "xresolve",
-];
 
 /// `struct xt_iprange_mtinfo`: `IPRANGE_SRC`, `IPRANGE_DST`, and the same inverted 4 bits higher.
 fn address_range(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {

@@ -253,6 +253,6 @@ fn family(family: TableFamily) -> Option<Family> {
     match family {
         TableFamily::Ip => Some(Family::Ipv4),
         TableFamily::Ip6 => Some(Family::Ipv6),
-        TableFamily::Inet | TableFamily::Netdev => None,
+        TableFamily::Inet | TableFamily::Netdev | TableFamily::Bridge => None,
     }
 }

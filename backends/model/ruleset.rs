@@ -28,7 +28,7 @@ pub struct Ruleset {
 }
 
 /// A network interface of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// The name, such as `eth0`.
     pub name: String,
@@ -42,6 +42,12 @@ pub struct Interface {
     pub up: bool,
     /// Whether it is the loopback interface.
     pub loopback: bool,
+    /// Whether it is a bridge: its packets come in through one of its ports.
+    pub bridge: bool,
+    /// Whether it lies on another interface of this host: a VLAN, a macvlan, one end of a veth pair.
+    pub stacked: bool,
+    /// The interface that it is a port or a part of: a bridge, a bond, a VRF.
+    pub master: Option<String>,
     /// Its addresses, link-local ones included.
     pub addresses: Vec<IpAddr>,
 }
@@ -57,6 +63,8 @@ pub enum TableFamily {
     Inet,
     /// Packets of one device, before (ingress) or behind (egress) everything else.
     Netdev,
+    /// Frames in a bridge of this host, on their way to and from the bridge itself, too.
+    Bridge,
 }
 
 /// Which of the kernel's two packet filters a table lives in.
@@ -373,6 +381,7 @@ impl TableFamily {
             Self::Ip6 => "ip6",
             Self::Inet => "inet",
             Self::Netdev => "netdev",
+            Self::Bridge => "bridge",
         }
     }
 }

@@ -221,11 +221,13 @@ impl Draft {
         if self.table.dormant {
             return Ok(());
         }
+        let bridged = self.table.family == TableFamily::Bridge;
         let on_path = |chain: &Chain| {
+            // What comes by a veth pair may have been forwarded through a bridge of this very host.
             chain
                 .base
                 .as_ref()
-                .is_some_and(|base| base.hook != Hook::Forward)
+                .is_some_and(|base| base.hook != Hook::Forward || bridged)
         };
         let chains = self.table.chains.iter().enumerate();
         let mut pending: Vec<usize> = chains

@@ -4,6 +4,7 @@
 //! to a local address: its opening packet, the reply, and the client's next packet. Nothing else in the program decides
 //! what is open.
 
+mod arrivals;
 mod bans;
 mod changes;
 mod describe;

@@ -6,6 +6,7 @@ use crate::model::ports::PortSet;
 use crate::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use crate::model::ruleset::{BaseChain, ChainKind, Hook, Interface, Ruleset, Table, TableFamily};
 
+use super::arrivals::{Bridged, arrivals, hooks, is_link_local, only_port, sees};
 use super::describe;
 use super::flow::Memory;
 use super::names::Names;
@@ -61,7 +62,9 @@ pub fn filters_input(ruleset: &Ruleset, family: Family) -> bool {
             matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input)
                 && base.kind != ChainKind::Nat
         });
-        !table.dormant && sees(table.family, family) && filtering.next().is_some()
+        let passed = table.family != TableFamily::Bridge
+            || ruleset.interfaces.iter().any(|interface| interface.bridge);
+        !table.dormant && passed && sees(table.family, family) && filtering.next().is_some()
     })
 }
 
@@ -97,72 +100,6 @@ fn judge_recorded(
         }
     }
     combine(ruleset, family, ports, &ways)
-}
-
-/// A host without any interface but loopback is judged as if it had this one.
-static NO_INTERFACE: Interface = Interface {
-    name: String::new(),
-    index: u32::MAX,
-    hardware_type: 1,
-    group: 0,
-    up: true,
-    loopback: false,
-    addresses: Vec::new(),
-};
-
-/// The interfaces on which a connection from elsewhere can arrive, each with the local addresses it can be meant for.
-pub(super) fn arrivals(
-    ruleset: &Ruleset,
-    family: Family,
-) -> Vec<(&Interface, Vec<Option<IpAddr>>)> {
-    let real: Vec<&Interface> = ruleset
-        .interfaces
-        .iter()
-        .filter(|interface| interface.up && !interface.loopback)
-        .collect();
-    let with = |accepts: fn(&IpAddr) -> bool| -> Vec<(&Interface, Vec<Option<IpAddr>>)> {
-        let addressed = real.iter().map(|interface| {
-            let addresses = interface.addresses.iter();
-            let meant = addresses.filter(|address| is_of(address, family) && accepts(address));
-            (*interface, meant.map(|address| Some(*address)).collect())
-        });
-        addressed
-            .filter(|(_, addresses): &(_, Vec<_>)| !addresses.is_empty())
-            .collect()
-    };
-    let global = with(|address| !is_link_local(address));
-    if !global.is_empty() {
-        return global;
-    }
-    let link_local = with(is_link_local);
-    if !link_local.is_empty() {
-        return link_local;
-    }
-    if real.is_empty() {
-        return vec![(&NO_INTERFACE, vec![None])];
-    }
-    real.iter()
-        .map(|interface| (*interface, vec![None]))
-        .collect()
-}
-
-fn is_of(address: &IpAddr, family: Family) -> bool {
-    address.is_ipv4() == (family == Family::Ipv4)
-}
-
-fn is_link_local(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    }
-}
-
-pub(super) fn sees(table: TableFamily, family: Family) -> bool {
-    match table {
-        TableFamily::Inet | TableFamily::Netdev => true,
-        TableFamily::Ip => family == Family::Ipv4,
-        TableFamily::Ip6 => family == Family::Ipv6,
-    }
 }
 
 /// Why ports have a verdict.
@@ -216,13 +153,15 @@ impl<'a> Way<'a> {
         let mut alive = ports.clone();
         let mut memory = Memory::start();
         let mut shares = Vec::new();
+        let bridged = Bridged::of(self.ruleset, self.interface);
+        let port = only_port(self.ruleset, self.interface);
         for phase in Phase::ALL {
-            for hook in phase.hooks() {
+            for (in_bridge, hook) in hooks(phase, bridged) {
                 // The first rule that translates settles it; further nat chains are not asked (`nf_nat_inet_fn`).
                 let mut translated = PortSet::EMPTY;
-                for (table_index, table, chain, base) in self.base_chains(*hook) {
-                    let elsewhere =
-                        !base.devices.is_empty() && !base.sees_device(&self.interface.name);
+                for (table_index, table, chain, base) in self.base_chains(in_bridge, hook) {
+                    let elsewhere = in_bridge && bridged == Bridged::Perhaps
+                        || !base.devices.is_empty() && !base.sees_device(&self.interface.name);
                     // nat sees the first tracked packet; later ones only where the opening one was not.
                     let nat = base.kind == ChainKind::Nat;
                     let late = nat && phase != Phase::Opening;
@@ -235,10 +174,14 @@ impl<'a> Way<'a> {
                     let packet = Packet {
                         family: self.family,
                         phase,
-                        hook: *hook,
+                        hook,
                         priority: base.priority,
-                        netdev: table.family == TableFamily::Netdev,
-                        interface: self.interface,
+                        table: table.family,
+                        interface: if in_bridge {
+                            port
+                        } else {
+                            Some(self.interface)
+                        },
                         local: self.address,
                         consulted_interface: false.into(),
                         consulted_address: false.into(),
@@ -276,7 +219,7 @@ impl<'a> Way<'a> {
                     if phase == Phase::Opening {
                         shares.append(&mut outcome.shares);
                     }
-                    self.settle(&mut alive, outcome, phase, *hook);
+                    self.settle(&mut alive, outcome, phase, (in_bridge, hook));
                 }
             }
             for (_, situation) in &mut memory.situations {
@@ -317,12 +260,19 @@ impl<'a> Way<'a> {
     }
 
     /// The base chains at a hook, in the order of their priorities.
-    fn base_chains(&mut self, hook: Hook) -> Vec<(usize, &'a Table, usize, &'a BaseChain)> {
+    fn base_chains(
+        &mut self,
+        in_bridge: bool,
+        hook: Hook,
+    ) -> Vec<(usize, &'a Table, usize, &'a BaseChain)> {
         let mut found = Vec::new();
         for (table_index, table) in self.ruleset.tables.iter().enumerate() {
-            if table.dormant || !sees(table.family, self.family) {
+            let of_bridges = table.family == TableFamily::Bridge;
+            if table.dormant || !sees(table.family, self.family) || of_bridges != in_bridge {
                 continue;
             }
+            // Another interface is no bridge, or another one.
+            self.by_interface |= in_bridge;
             for (index, chain) in table.chains.iter().enumerate() {
                 let Some(base) = chain.base.as_ref().filter(|base| base.hook == hook) else {
                     continue;
@@ -361,7 +311,7 @@ impl<'a> Way<'a> {
     }
 
     /// Takes the outcome of one base chain into account.
-    fn settle(&mut self, alive: &mut PortSet, outcome: Outcome, phase: Phase, hook: Hook) {
+    fn settle(&mut self, alive: &mut PortSet, outcome: Outcome, phase: Phase, hook: (bool, Hook)) {
         for block in outcome.blocked {
             let rest = self.divide(
                 &block.ports,
@@ -381,7 +331,7 @@ impl<'a> Way<'a> {
         }
         for (ports, spot) in outcome.accepted {
             self.divide(&ports, &outcome.maybe_blocked, phase, None);
-            if phase == Phase::Opening && hook == Hook::Input {
+            if phase == Phase::Opening && hook == (false, Hook::Input) {
                 self.accepted.push((ports, spot));
             }
         }

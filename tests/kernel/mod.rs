@@ -5,6 +5,7 @@ mod corpus;
 mod generator;
 mod harness;
 mod hostile;
+mod hostile_bridges;
 mod hostile_hosts;
 mod hostile_iptables;
 mod iptables;

@@ -124,6 +124,7 @@ fn decode(message: &[u8]) -> Vec<crate::model::ruleset::Rule> {
         TableFamily::Ip6,
         TableFamily::Inet,
         TableFamily::Netdev,
+        TableFamily::Bridge,
     ] {
         RuleDecoder::new(family, &sets).decode(message, &mut rules);
     }

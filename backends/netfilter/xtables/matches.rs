@@ -237,7 +237,7 @@ fn address_length(family: TableFamily) -> Option<usize> {
     match family {
         TableFamily::Ip => Some(4),
         TableFamily::Ip6 => Some(16),
-        TableFamily::Inet | TableFamily::Netdev => None,
+        TableFamily::Inet | TableFamily::Netdev | TableFamily::Bridge => None,
     }
 }
 
@@ -248,7 +248,7 @@ fn address(family: TableFamily, destination: bool) -> Option<Value> {
         (TableFamily::Ip, true) => (16, 4),
         (TableFamily::Ip6, false) => (8, 16),
         (TableFamily::Ip6, true) => (24, 16),
-        (TableFamily::Inet | TableFamily::Netdev, _) => return None,
+        (TableFamily::Inet | TableFamily::Netdev | TableFamily::Bridge, _) => return None,
     };
     let base = PayloadBase::Network;
     Some(Value::field(Field::Payload { base, offset }, length))

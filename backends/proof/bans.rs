@@ -163,7 +163,7 @@ impl<'a> Bans<'a> {
                                         || self.settles(table, verdict)
                                 })
                             }),
-                            Elements::NotRead => false,
+                            Elements::Addresses { .. } | Elements::NotRead => false,
                         });
                         return found.into_iter().any(|(mut found, verdict)| {
                             if settled {

@@ -22,7 +22,12 @@ pub struct Set {
 pub enum Elements {
     /// All of them.
     Read(Vec<Element>),
-    /// Not read: too many for what they could tell, or no rule of the path asks.
+    /// Addresses, too many to read: of `2^32` remote ones so many are among them, about.
+    Addresses {
+        /// How many.
+        share: u64,
+    },
+    /// Not read: no rule of the path asks, or the kernel does not tell.
     NotRead,
 }
 

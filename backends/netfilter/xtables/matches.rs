@@ -467,7 +467,7 @@ fn ipset(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
     remembered(body, format!("-m set --match-set #{index}"), inverted)
 }
 
-/// A list of remote addresses that is not in `nf_tables`: a set that is not read.
+/// A list of remote addresses that is not in `nf_tables`: it is not read, and taken for a list of few.
 fn remembered(body: &mut Body<'_>, name: String, inverted: bool) -> Option<()> {
     let value = address(body.family, false)?;
     let set = Set {
@@ -475,7 +475,7 @@ fn remembered(body: &mut Body<'_>, name: String, inverted: bool) -> Option<()> {
         anonymous: true,
         verdict_map: false,
         key_fields: value.parts.iter().map(|part| part.length).collect(),
-        elements: Elements::NotRead,
+        elements: Elements::Addresses { share: 0 },
     };
     let statement = body.lookup_made(value, set, inverted);
     body.statements.push(statement);

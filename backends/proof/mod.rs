@@ -10,6 +10,7 @@ mod changes;
 mod describe;
 mod flow;
 mod names;
+mod order;
 mod packet;
 pub mod place;
 mod scope;

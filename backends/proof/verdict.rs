@@ -10,6 +10,7 @@ use super::arrivals::{Bridged, arrivals, hooks, is_link_local, only_port, sees};
 use super::describe;
 use super::flow::Memory;
 use super::names::Names;
+use super::order::{self, Order};
 use super::packet::{Packet, Phase};
 use super::steps::{Recorder, Step};
 use super::trace::{Block, Doubt, Intent, Outcome, Spot, Tracer};
@@ -80,16 +81,21 @@ fn judge_recorded(
     recorder: &mut Recorder,
 ) -> Judgement {
     let names = Names::of(ruleset);
+    let orders = order::possible(ruleset);
     let mut ways: Vec<Way<'_>> = Vec::new();
     let mut dependent = true;
     for (interface, addresses) in arrivals(ruleset, family) {
         for address in addresses {
-            let mut way = Way::new(ruleset, family, interface, address);
-            way.run(&names, ports, recorder);
-            // The walk of the first way in is the one that is shown.
-            recorder.on = false;
-            let (by_interface, by_address) = (way.by_interface, way.by_address);
-            ways.push(way);
+            let (mut by_interface, mut by_address) = (false, false);
+            for order in orders {
+                let mut way = Way::new(ruleset, family, interface, address, *order);
+                way.run(&names, ports, recorder);
+                // The walk of the first way in is the one that is shown.
+                recorder.on = false;
+                by_interface |= way.by_interface;
+                by_address |= way.by_address;
+                ways.push(way);
+            }
             dependent = by_interface || by_address;
             if !by_address {
                 break;
@@ -118,6 +124,7 @@ struct Way<'a> {
     family: Family,
     interface: &'a Interface,
     address: Option<IpAddr>,
+    order: Order,
     by_interface: bool,
     by_address: bool,
     reasons: Vec<Reason>,
@@ -133,12 +140,14 @@ impl<'a> Way<'a> {
         family: Family,
         interface: &'a Interface,
         address: Option<IpAddr>,
+        order: Order,
     ) -> Self {
         Self {
             ruleset,
             family,
             interface,
             address,
+            order,
             by_interface: false,
             by_address: false,
             reasons: Vec::new(),
@@ -286,14 +295,7 @@ impl<'a> Way<'a> {
                 found.push((table_index, table, index, base));
             }
         }
-        // Of equal priorities the chain that was registered last comes first (`nf_hook_entries_grow`).
-        found.reverse();
-        // Address translation has a place of its own (`NF_IP_PRI_NAT_DST`, `_SRC`), where its chains follow each other.
-        found.sort_by_key(|(.., base)| match (base.kind, hook) {
-            (ChainKind::Nat, Hook::Prerouting | Hook::Output) => (-100, base.priority),
-            (ChainKind::Nat, _) => (100, base.priority),
-            _ => (base.priority, 0),
-        });
+        self.order.sort(&mut found);
         found
     }
 
@@ -419,6 +421,11 @@ impl<'a> Way<'a> {
         }
     }
 
+    /// Whether it differs from another way at most in the order of the tables.
+    fn is_way_of(&self, other: &Self) -> bool {
+        std::ptr::eq(self.interface, other.interface) && self.address == other.address
+    }
+
     fn name(&self) -> String {
         match (self.by_address, self.address) {
             (true, Some(address)) => format!("{address} on {}", self.interface.name),
@@ -479,7 +486,12 @@ fn summary(ways: &[Way<'_>], reasons: &[Reason]) -> (Reach, String) {
     if reasons.iter().all(|reason| reason.reach == first.reach) {
         return (first.reach, first_way.because(first));
     }
-    let reach = if reasons.iter().any(|reason| reason.reach == Reach::Unknown) {
+    let by_order = |(way, reason): (&Way<'_>, &Reason)| {
+        let mut others = pairs().filter(|(other, _)| other.is_way_of(way));
+        others.any(|(_, other)| other.reach != reason.reach)
+    };
+    let unsettled = pairs().any(by_order);
+    let reach = if unsettled || reasons.iter().any(|reason| reason.reach == Reach::Unknown) {
         Reach::Unknown
     } else {
         Reach::Restricted
@@ -487,7 +499,8 @@ fn summary(ways: &[Way<'_>], reasons: &[Reason]) -> (Reach, String) {
     let parts: Vec<String> = pairs()
         .map(|(way, reason)| {
             let word = reason.reach.as_str();
-            format!("{word} for {}: {}", way.name(), way.because(reason))
+            let order = if unsettled { way.order.describe() } else { "" };
+            format!("{word} for {}{order}: {}", way.name(), way.because(reason))
         })
         .collect();
     (reach, parts.join("; "))

@@ -8,6 +8,7 @@ mod hostile;
 mod hostile_bridges;
 mod hostile_hosts;
 mod hostile_iptables;
+mod hostile_order;
 mod hostile_sets;
 mod iptables;
 mod judge;

@@ -8,9 +8,11 @@ use std::net::IpAddr;
 use super::reach::Family;
 
 mod set;
+mod statements;
 mod value;
 
 pub use set::{Element, ElementKey, Elements, Set};
+pub use statements::Statements;
 pub use value::{
     ConnectionKey, FibResult, Field, Operation, Operator, Part, PayloadBase, ROUTE_TYPES, Test,
     Value,
@@ -183,7 +185,7 @@ pub struct Rule {
     /// The comment, from the rule's user data or an xt `comment` match.
     pub comment: Option<String>,
     /// What the rule does, in order.
-    pub statements: Vec<Statement>,
+    pub statements: Statements,
 }
 
 /// One step of a rule.

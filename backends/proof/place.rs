@@ -591,6 +591,6 @@ pub fn accept(ports: PortRange, local_only: bool) -> Rule {
     Rule {
         handle: 0,
         comment: Some(MARK.to_owned()),
-        statements,
+        statements: statements.into(),
     }
 }

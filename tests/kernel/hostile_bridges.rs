@@ -31,6 +31,11 @@ const VETH: &str = "link add br0 type bridge
     neigh replace 2001:db8::7 nud permanent lladdr 02:00:00:00:00:07 dev host0
     ";
 
+/// A server whose address is on a bridge.
+pub(super) fn bridged() -> World {
+    world(BRIDGE)
+}
+
 fn world(batch: &str) -> World {
     let world = World::new();
     let output = world.command("ip", &["-batch", "-"], batch);

@@ -184,5 +184,8 @@ proptest! {
 fn an_unknown_expression_is_kept_by_name() {
     let rules = decode(&rule(&[(35, Vec::new())]));
     let name = String::from("new");
-    assert_eq!(rules[0].statements, [Statement::NotDecoded { name }]);
+    assert_eq!(
+        rules[0].statements,
+        vec![Statement::NotDecoded { name }].into()
+    );
 }

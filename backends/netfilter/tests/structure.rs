@@ -157,7 +157,13 @@ fn a_large_first_rule_is_read() {
             "table ip t {{ chain c {{ type filter hook input priority 0; {tests} drop; }}\n}}"
         ));
         let ruleset = ruleset(Scope::InputPath);
-        assert_eq!(ruleset.tables[0].chains[0].rules()[0].statements.len(), 63);
+        assert_eq!(
+            ruleset.tables[0].chains[0].rules()[0]
+                .statements
+                .iter()
+                .count(),
+            63
+        );
     });
 }
 

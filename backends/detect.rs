@@ -2,7 +2,7 @@
 
 use crate::iptables;
 use crate::model::ports::PortSet;
-use crate::model::ruleset::{Chain, Hook, Ruleset, Table};
+use crate::model::ruleset::{Chain, Hook, Ruleset, Table, TableFamily};
 
 /// A program that writes rules of its own and would overwrite, or be broken by, an edit in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +140,7 @@ pub fn in_charge(ruleset: &Ruleset) -> Option<&'static str> {
     let filters = |table: &&Table| {
         let mut bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
         !table.dormant
+            && table.family != TableFamily::Bridge
             && bases.any(|base| matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input))
     };
     let mut tables = ruleset.tables.iter().filter(filters).peekable();

@@ -3,7 +3,7 @@
 //! Rules in the former are written over netlink like those of native tables, in the form that iptables itself gives
 //! them, so that `iptables -S` shows them and `iptables-save` keeps them. The latter are written by iptables-legacy.
 
-#[cfg(feature = "nftables")]
+#[cfg(feature = "kernel")]
 pub(crate) mod legacy;
 
 use std::fmt;
@@ -253,6 +253,6 @@ fn family(family: TableFamily) -> Option<Family> {
     match family {
         TableFamily::Ip => Some(Family::Ipv4),
         TableFamily::Ip6 => Some(Family::Ipv6),
-        TableFamily::Inet | TableFamily::Netdev => None,
+        TableFamily::Inet | TableFamily::Netdev | TableFamily::Bridge => None,
     }
 }

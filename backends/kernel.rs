@@ -196,8 +196,6 @@ impl Backend for Kernel {
     fn ruleset(&mut self, _layer: Layer, scope: Scope) -> Result<Ruleset> {
         let mut ruleset = netfilter::read(&mut self.socket, scope)?;
         let mut tables = self.legacy_tables()?;
-        // Of chains with equal priorities the one that was registered last comes first. Nothing says when the older
-        // tables were; they are taken for the older ones. It matters only to rules that test what the others mark.
         tables.append(&mut ruleset.tables);
         ruleset.tables = tables;
         self.in_charge = detect::in_charge(&ruleset);

@@ -8,11 +8,11 @@ pub mod detect;
 pub mod error;
 pub mod host;
 pub mod iptables;
-#[cfg(feature = "nftables")]
+#[cfg(feature = "kernel")]
 pub mod kernel;
 pub mod model;
 pub mod netfilter;
-#[cfg(feature = "nftables")]
+#[cfg(feature = "kernel")]
 pub mod nftables;
 mod own;
 pub mod proof;

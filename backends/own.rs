@@ -14,7 +14,7 @@ use crate::proof::place::{self, Insertion, MARK};
 /// A rule that carries our mark.
 #[derive(Clone, Debug)]
 #[cfg_attr(
-    not(feature = "nftables"),
+    not(feature = "kernel"),
     expect(dead_code, reason = "only the kernel's rules are known by handles")
 )]
 pub(crate) struct Own {
@@ -134,7 +134,7 @@ impl Own {
     }
 
     /// Where the rule stands, to put it back there; `None` when it is not of the form that we write.
-    #[cfg(feature = "nftables")]
+    #[cfg(feature = "kernel")]
     pub(crate) fn insertion(&self) -> Option<Insertion> {
         Some(Insertion {
             filter: self.filter,

@@ -293,7 +293,7 @@ pub const CODES: &[(&str, Severity, &str)] = &[
     (
         "ingress-block",
         Severity::Error,
-        "the ports are closed at a device's ingress, before connection tracking: not opened there",
+        "the ports are closed at a device's ingress or in a bridge, before the host itself: not opened there",
     ),
     (
         "no-accept-opens",

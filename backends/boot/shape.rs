@@ -85,7 +85,7 @@ fn plain(table: &mut Table) {
         chain.handle = 0;
         for rule in chain.rules.iter_mut().flatten() {
             rule.handle = 0;
-            for statement in &mut rule.statements {
+            for statement in rule.statements.iter_mut() {
                 if let Some(name) = set_name(statement)
                     && anonymous.contains(name)
                 {

@@ -500,7 +500,7 @@ fn not_decoded(rule: &mut Rule, left_out: &[String]) {
     {
         rule.comment = None;
         let name = text.clone();
-        rule.statements = vec![Statement::NotDecoded { name }];
+        rule.statements = vec![Statement::NotDecoded { name }].into();
     }
 }
 

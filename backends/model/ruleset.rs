@@ -7,6 +7,17 @@ use std::net::IpAddr;
 
 use super::reach::Family;
 
+mod set;
+mod statements;
+mod value;
+
+pub use set::{Element, ElementKey, Elements, Set};
+pub use statements::Statements;
+pub use value::{
+    ConnectionKey, FibResult, Field, Operation, Operator, Part, PayloadBase, ROUTE_TYPES, Test,
+    Value,
+};
+
 /// Everything that decides what becomes of a packet: the tables, and the interfaces it can arrive on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruleset {
@@ -19,7 +30,7 @@ pub struct Ruleset {
 }
 
 /// A network interface of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// The name, such as `eth0`.
     pub name: String,
@@ -33,6 +44,12 @@ pub struct Interface {
     pub up: bool,
     /// Whether it is the loopback interface.
     pub loopback: bool,
+    /// Whether it is a bridge: its packets come in through one of its ports.
+    pub bridge: bool,
+    /// Whether it lies on another interface of this host: a VLAN, a macvlan, one end of a veth pair.
+    pub stacked: bool,
+    /// The interface that it is a port or a part of: a bridge, a bond, a VRF.
+    pub master: Option<String>,
     /// Its addresses, link-local ones included.
     pub addresses: Vec<IpAddr>,
 }
@@ -48,6 +65,8 @@ pub enum TableFamily {
     Inet,
     /// Packets of one device, before (ingress) or behind (egress) everything else.
     Netdev,
+    /// Frames in a bridge of this host, on their way to and from the bridge itself, too.
+    Bridge,
 }
 
 /// Which of the kernel's two packet filters a table lives in.
@@ -166,7 +185,7 @@ pub struct Rule {
     /// The comment, from the rule's user data or an xt `comment` match.
     pub comment: Option<String>,
     /// What the rule does, in order.
-    pub statements: Vec<Statement>,
+    pub statements: Statements,
 }
 
 /// One step of a rule.
@@ -328,237 +347,6 @@ pub enum NatKind {
     /// The source (snat, masquerade).
     Source,
 }
-
-/// What a test looks at: one field, or several one after the other (a concatenation).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value {
-    /// The fields. In a concatenation each is padded to a multiple of four bytes.
-    pub parts: Vec<Part>,
-}
-
-/// One field, and what is done to its bytes before the test.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// Where the bytes come from.
-    pub field: Field,
-    /// How many bytes.
-    pub length: u32,
-    /// Operations in order.
-    pub operations: Vec<Operation>,
-}
-
-/// Where the bytes of a value come from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Field {
-    /// Bytes of a header, network byte order.
-    Payload {
-        /// Which header.
-        base: PayloadBase,
-        /// The first byte.
-        offset: u32,
-    },
-    /// `meta nfproto`, one byte: 2 for IPv4, 10 for IPv6.
-    NetworkFamily,
-    /// `meta l4proto`, one byte.
-    TransportProtocol,
-    /// `meta protocol`: the `EtherType`, two bytes, network byte order.
-    EtherType,
-    /// `meta length`, four bytes, host byte order.
-    PacketLength,
-    /// `meta mark` and `ct mark`, four bytes, host byte order.
-    Mark(Mark),
-    /// `meta pkttype`, one byte: 0 is host.
-    PacketType,
-    /// `iif`, four bytes, host byte order.
-    InputInterface,
-    /// `iifname`, sixteen bytes, padded with NUL.
-    InputInterfaceName,
-    /// `iiftype`, two bytes, host byte order.
-    InputInterfaceType,
-    /// `iifgroup`, four bytes, host byte order.
-    InputInterfaceGroup,
-    /// `oif`, four bytes, host byte order.
-    OutputInterface,
-    /// `oifname`, sixteen bytes, padded with NUL.
-    OutputInterfaceName,
-    /// `oiftype`, two bytes, host byte order.
-    OutputInterfaceType,
-    /// `oifgroup`, four bytes, host byte order.
-    OutputInterfaceGroup,
-    /// `ct state`, four bytes, host byte order, a bit mask: 1 invalid, 2 established, 4 related, 8 new, 64 untracked.
-    ConnectionState,
-    /// `ct status`, four bytes, host byte order, a bit mask.
-    ConnectionStatus,
-    /// `ct direction`, one byte: 0 original, 1 reply.
-    ConnectionDirection,
-    /// An address, port or protocol of the connection tracking entry.
-    Connection {
-        /// Which end.
-        key: ConnectionKey,
-        /// Of which direction: 0 original, 1 reply; `None` for the packet's own.
-        direction: Option<u8>,
-    },
-    /// `fib`: a routing lookup.
-    Fib {
-        /// Looks up the destination address; otherwise the source.
-        destination: bool,
-        /// Takes the input interface into account (`. iif`).
-        input_interface: bool,
-        /// What of the route is wanted.
-        result: FibResult,
-        /// Whether only the presence of a route is wanted (one byte, 0 or 1).
-        present: bool,
-    },
-    /// A constant.
-    Constant(Vec<u8>),
-    /// Something that is known only when the packet is there.
-    Unknown {
-        /// Why.
-        uncertainty: Uncertainty,
-        /// In nft's words, such as `meta hour`.
-        text: String,
-    },
-}
-
-/// The header that a payload field counts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PayloadBase {
-    /// The link layer header.
-    Link,
-    /// The IPv4 or IPv6 header.
-    Network,
-    /// The TCP header.
-    Transport,
-    /// Behind the TCP header.
-    Inner,
-}
-
-/// The ends of a connection tracking entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ConnectionKey {
-    /// `ct saddr`.
-    SourceAddress,
-    /// `ct daddr`.
-    DestinationAddress,
-    /// `ct proto-src`, two bytes, network byte order.
-    SourcePort,
-    /// `ct proto-dst`, two bytes, network byte order.
-    DestinationPort,
-    /// `ct protocol`, one byte.
-    TransportProtocol,
-    /// `ct l3proto`, one byte.
-    NetworkFamily,
-}
-
-/// What a `fib` lookup returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FibResult {
-    /// The interface's index, four bytes, host byte order.
-    InterfaceIndex,
-    /// The interface's name, sixteen bytes.
-    InterfaceName,
-    /// The address type (`RTN_*`), four bytes, host byte order: 2 is local.
-    AddressType,
-}
-
-/// An operation on the bytes of a field.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// `(value & mask) ^ xor`, byte by byte.
-    Bitwise {
-        /// The mask.
-        mask: Vec<u8>,
-        /// The toggled bits.
-        xor: Vec<u8>,
-    },
-    /// The bytes of each `size`-byte word are reversed on a little-endian host (`hton`, `ntoh`).
-    Swap {
-        /// Bytes in a word: 2, 4 or 8.
-        size: u32,
-    },
-    /// Shifts, jhash, prandom and the like: the result is not known.
-    Computed,
-}
-
-/// A test of a value's bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Test {
-    /// Compared as `memcmp` does, over the length of `data`, which may be shorter than the value (`eth*`).
-    Compare {
-        /// How.
-        operator: Operator,
-        /// With what.
-        data: Vec<u8>,
-    },
-    /// `first <= value <= last` as `memcmp` does.
-    Range {
-        /// `!= first-last`.
-        negated: bool,
-        /// The first.
-        first: Vec<u8>,
-        /// The last.
-        last: Vec<u8>,
-    },
-}
-
-/// Comparison operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are the operators")]
-pub enum Operator {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-/// A set or map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Set {
-    /// The name; anonymous sets have one too (`__set0`).
-    pub name: String,
-    /// It belongs to one rule and cannot change.
-    pub anonymous: bool,
-    /// It is a map to verdicts.
-    pub verdict_map: bool,
-    /// The lengths of the key's fields in bytes, unpadded; one entry unless it is a concatenation of intervals.
-    pub key_fields: Vec<u32>,
-    /// What is in it.
-    pub elements: Elements,
-}
-
-/// The elements of a set, as far as they were read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Elements {
-    /// All of them.
-    Read(Vec<Element>),
-    /// Not read: too many for what they could tell, or no rule of the path asks.
-    NotRead,
-}
-
-/// An element of a set or map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Element {
-    /// Which values it stands for.
-    pub key: ElementKey,
-    /// What a verdict map decides for them.
-    pub verdict: Option<Verdict>,
-    /// The element carries a condition of its own (a limit, a quota), or expires.
-    pub uncertainty: Option<Uncertainty>,
-}
-
-/// The values that an element stands for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ElementKey {
-    /// One value.
-    Single(Vec<u8>),
-    /// From the first to the last, both included; in a concatenation each field for itself.
-    Range(Vec<u8>, Vec<u8>),
-    /// Everything that no other element stands for (`*`).
-    CatchAll,
-}
-
 impl Ruleset {
     /// The table of that packet filter, family and name.
     pub fn table(&self, filter: Filter, family: TableFamily, name: &str) -> Option<&Table> {
@@ -595,6 +383,7 @@ impl TableFamily {
             Self::Ip6 => "ip6",
             Self::Inet => "inet",
             Self::Netdev => "netdev",
+            Self::Bridge => "bridge",
         }
     }
 }
@@ -610,19 +399,6 @@ impl Hook {
             Self::Output => "output",
             Self::Postrouting => "postrouting",
             Self::Egress => "egress",
-        }
-    }
-}
-
-impl Value {
-    /// A value of one unchanged field.
-    pub fn field(field: Field, length: u32) -> Self {
-        Self {
-            parts: vec![Part {
-                field,
-                length,
-                operations: Vec::new(),
-            }],
         }
     }
 }

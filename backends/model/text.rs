@@ -4,6 +4,7 @@ mod names;
 mod values;
 
 use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
 
 pub(crate) use self::names::payload_name;
 use self::names::{Context, part_name};
@@ -106,7 +107,7 @@ impl Display for Verdict {
 }
 
 /// Whether a test only prepares a later one that says it anyway: `meta l4proto tcp` before `tcp dport`.
-fn is_implied(statement: &Statement, behind: &[Statement]) -> bool {
+fn is_implied(statement: &Statement, behind: &[Arc<Statement>]) -> bool {
     // A load that only has to succeed compares nothing.
     if matches!(statement, Statement::Match { test: Test::Compare { data, .. }, .. } if data.is_empty())
     {
@@ -135,7 +136,7 @@ fn is_implied(statement: &Statement, behind: &[Statement]) -> bool {
         Field::InputInterfaceType if data.first() == Some(&1) => PayloadBase::Link,
         _ => return false,
     };
-    behind.iter().any(|statement| match statement {
+    behind.iter().any(|statement| match statement.as_ref() {
         Statement::Match { value, .. }
         | Statement::Lookup { value, .. }
         | Statement::VerdictMap { value, .. } => value
@@ -149,9 +150,9 @@ fn is_implied(statement: &Statement, behind: &[Statement]) -> bool {
 /// `dport >= 1 dport <= 2` as `dport 1-2`, and the statements behind it.
 fn interval<'a>(
     statement: &Statement,
-    behind: &'a [Statement],
+    behind: &'a [Arc<Statement>],
     context: Context,
-) -> Option<(String, &'a [Statement])> {
+) -> Option<(String, &'a [Arc<Statement>])> {
     let (value, first) = compared(statement, Operator::GreaterOrEqual)?;
     let (next, behind) = behind.split_first()?;
     let (other, last) = compared(next, Operator::LessOrEqual)?;

@@ -16,8 +16,8 @@ use self::registers::{Registers, operate};
 use super::attributes::{Attributes, attributes, text};
 use super::xtables;
 use crate::model::ruleset::{
-    Field, Operation, Operator, Part, Rule, Set, Statement, TableFamily, Test, Uncertainty, Value,
-    Verdict,
+    Field, Operation, Operator, Part, Rule, Set, Statement, Statements, TableFamily, Test,
+    Uncertainty, Value, Verdict,
 };
 
 // enum nft_rule_attributes
@@ -76,15 +76,18 @@ impl<'t> RuleDecoder<'t> {
             body.expression(expression);
         }
         let comment = message.get(RULE_USER_DATA).and_then(comment);
-        body.statements.shrink_to_fit();
+        let statements = match rules.last() {
+            Some(before) => Statements::shared_with(body.statements, &before.statements),
+            None => body.statements.into(),
+        };
         let rule = Rule {
             handle: message.long(RULE_HANDLE).unwrap_or_default(),
             comment: comment.or(body.comment),
-            statements: body.statements,
+            statements,
         };
         let alternative = body.alternative.and_then(|(index, statement)| {
             let mut rule = rule.clone();
-            *rule.statements.get_mut(index)? = statement;
+            *rule.statements.iter_mut().nth(index)? = statement;
             Some(rule)
         });
         rules.push(rule);

@@ -17,8 +17,13 @@ const SKIP_STATISTICS: u32 = 1 << 3;
 
 // linux/if_link.h, if_addr.h
 const LINK_NAME: u16 = 3; // IFLA_IFNAME
+const LINK_LOWER: u16 = 5; // IFLA_LINK
+const LINK_MASTER: u16 = 10; // IFLA_MASTER
+const LINK_INFORMATION: u16 = 18; // IFLA_LINKINFO
+const LINK_KIND: u16 = 1; // IFLA_INFO_KIND
 const LINK_GROUP: u16 = 27; // IFLA_GROUP
 const LINK_FILTER: u16 = 29; // IFLA_EXT_MASK
+const LINK_LOWER_NAMESPACE: u16 = 37; // IFLA_LINK_NETNSID
 const ADDRESS_REMOTE: u16 = 1; // IFA_ADDRESS
 const ADDRESS_LOCAL: u16 = 2; // IFA_LOCAL
 
@@ -36,12 +41,23 @@ const FLAG_LOOPBACK: u32 = 0x8; // IFF_LOOPBACK
 /// When the routing socket cannot be opened or read.
 pub fn interfaces() -> Result<Vec<Interface>> {
     let mut channel = Channel::open(protocols::NETLINK_ROUTE)?;
-    let mut interfaces = Vec::new();
+    let mut interfaces: Vec<Interface> = Vec::new();
+    let mut masters: Vec<(usize, u32)> = Vec::new();
     let mut request = vec![0; LINK_HEADER];
     put(&mut request, LINK_FILTER, &SKIP_STATISTICS.to_ne_bytes());
     dump_route(&mut channel, GET_LINK, &request, |body| {
-        interfaces.extend(link(body));
+        if let Some((interface, master)) = link(body) {
+            masters.extend(master.map(|master| (interfaces.len(), master)));
+            interfaces.push(interface);
+        }
     })?;
+    for (part, master) in masters {
+        let master = interfaces.iter().find(|link| link.index == master);
+        let name = master.map(|link| link.name.clone());
+        if let Some(part) = interfaces.get_mut(part) {
+            part.master = name;
+        }
+    }
     let request = [0; ADDRESS_HEADER];
     dump_route(&mut channel, GET_ADDRESS, &request, |body| {
         if let Some((index, address)) = address(body)
@@ -53,32 +69,36 @@ pub fn interfaces() -> Result<Vec<Interface>> {
     Ok(interfaces)
 }
 
-/// Decodes a link message.
-fn link(body: &[u8]) -> Option<Interface> {
+/// Decodes a link message: the interface, and the number of the one that it is a part of.
+fn link(body: &[u8]) -> Option<(Interface, Option<u32>)> {
     let (header, rest) = body.split_first_chunk::<LINK_HEADER>()?;
     let [_, _, t0, t1, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
     let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
     let mut interface = Interface {
-        name: String::new(),
         index: u32::from_ne_bytes([i0, i1, i2, i3]),
         hardware_type: u16::from_ne_bytes([t0, t1]),
-        group: 0,
         up: flags & FLAG_UP != 0,
         loopback: flags & FLAG_LOOPBACK != 0,
-        addresses: Vec::new(),
+        ..Interface::default()
     };
+    let number = |value: &[u8]| value.first_chunk().map(|value| u32::from_ne_bytes(*value));
+    let (mut master, mut elsewhere) = (None, false);
     for (kind, value) in attributes(rest) {
         match kind {
             LINK_NAME => interface.name = super::attributes::text(value),
-            LINK_GROUP => {
-                interface.group = value
-                    .first_chunk()
-                    .map_or(0, |value| u32::from_ne_bytes(*value));
+            LINK_GROUP => interface.group = number(value).unwrap_or_default(),
+            LINK_MASTER => master = number(value),
+            LINK_LOWER => interface.stacked = number(value) != Some(interface.index),
+            LINK_LOWER_NAMESPACE => elsewhere = true,
+            LINK_INFORMATION => {
+                let kind = Attributes::new(value).text(LINK_KIND);
+                interface.bridge = kind.as_deref() == Some("bridge");
             }
             _ => {}
         }
     }
-    Some(interface)
+    interface.stacked &= !elsewhere;
+    Some((interface, master))
 }
 
 /// Decodes an address message. On a point-to-point link `IFA_ADDRESS` is the peer's, `IFA_LOCAL` our own.

@@ -6,6 +6,7 @@ mod interfaces;
 pub(crate) mod ipsets;
 mod netlink;
 mod read;
+mod sample;
 pub mod scratch;
 #[cfg(test)]
 pub(crate) mod tests;

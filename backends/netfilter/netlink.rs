@@ -42,6 +42,7 @@ const GENERATION_ID: u16 = 1; // NFTA_GEN_ID
 
 // Errors that mean something special here.
 const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
 const EINTR: i32 = 4;
 const EAGAIN: i32 = 11;
 const EINVAL: i32 = 22;
@@ -130,6 +131,34 @@ impl Socket {
             let family = message.body.first().copied().unwrap_or_default();
             each(family, message.attributes());
         })
+    }
+
+    /// Asks for objects one by one; says how many of them are there.
+    pub(super) fn found(&mut self, message: u16, family: u8, requests: &[Vec<u8>]) -> Result<u32> {
+        /// More answers at once would not fit the socket's buffer.
+        const AT_ONCE: usize = 16;
+        let mut found = 0;
+        for several in requests.chunks(AT_ONCE) {
+            for request in several {
+                let mut body = netfilter_header(family).to_vec();
+                body.extend_from_slice(request);
+                let kind = SUBSYSTEM | message;
+                self.channel.request(kind, FLAG_REQUEST, &body)?;
+            }
+            let mut answers = 0;
+            while answers < several.len() {
+                self.channel.receive(0)?;
+                for answer in messages(&self.channel.buffer) {
+                    answers += 1;
+                    match answer.failure() {
+                        Ok(()) => found += 1,
+                        Err(failure) if failure.number == ENOENT => {}
+                        Err(failure) => return Err(failure.plain()),
+                    }
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Sends a batch, as `nftables::batch` encodes it, and collects the kernel's answers.

@@ -9,6 +9,7 @@ use super::decode::objects::{
 };
 use super::interfaces::interfaces;
 use super::netlink::{Socket, changed};
+use super::sample;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ruleset::{
     Chain, ConnectionKey, Elements, Field, Hook, Part, PayloadBase, Rule, Ruleset, Set, Statement,
@@ -221,11 +222,13 @@ impl Draft {
         if self.table.dormant {
             return Ok(());
         }
+        let bridged = self.table.family == TableFamily::Bridge;
         let on_path = |chain: &Chain| {
+            // What comes by a veth pair may have been forwarded through a bridge of this very host.
             chain
                 .base
                 .as_ref()
-                .is_some_and(|base| base.hook != Hook::Forward)
+                .is_some_and(|base| base.hook != Hook::Forward || bridged)
         };
         let chains = self.table.chains.iter().enumerate();
         let mut pending: Vec<usize> = chains
@@ -312,7 +315,7 @@ impl Draft {
             self.read_set(socket, set)?;
         }
         for set in self.wanted_sets(Want::Start) {
-            self.peek_set(peek, set)?;
+            self.peek_set(socket, peek, set)?;
         }
         Ok(())
     }
@@ -352,24 +355,36 @@ impl Draft {
         Ok(())
     }
 
-    /// Reads the elements of a set when they fit one page; else leaves them, for they would only name remote addresses.
-    fn peek_set(&mut self, peek: &mut Option<Socket>, index: usize) -> Result<()> {
+    /// Reads the elements of a set when they fit one page; else asks how many remote addresses they stand for.
+    fn peek_set(
+        &mut self,
+        socket: &mut Socket,
+        peek: &mut Option<Socket>,
+        index: usize,
+    ) -> Result<()> {
         let Some((set, interval)) = self.unread(index) else {
             return Ok(());
         };
         let mut raw = Vec::new();
         let (family, request) = self.element_request(&set.name);
-        let mut socket = match peek.take() {
-            Some(socket) => socket,
+        let mut small = match peek.take() {
+            Some(small) => small,
             None => Socket::open_small()?,
         };
-        let complete = socket.dump_pieces(1, GET_ELEMENT, family, &request, |_, message| {
+        let complete = small.dump_pieces(1, GET_ELEMENT, family, &request, |_, message| {
             elements(message, &mut raw);
         })?;
         if complete {
             self.put_elements(index, raw, interval);
             // A dump that was left in the middle ends with its socket.
-            *peek = Some(socket);
+            *peek = Some(small);
+            return Ok(());
+        }
+        let length = self.headers.get(&set.name).map_or(0, |it| it.key_length);
+        let name = (self.table.family, self.table.name.as_str(), &*set.name);
+        match sample::share(socket, name, length, interval)? {
+            Some(share) => self.put(index, Elements::Addresses { share }),
+            None => self.read_set(socket, index)?,
         }
         Ok(())
     }
@@ -382,8 +397,12 @@ impl Draft {
     }
 
     fn put_elements(&mut self, index: usize, raw: Vec<RawElement>, interval: bool) {
+        self.put(index, Elements::Read(normalise(raw, interval)));
+    }
+
+    fn put(&mut self, index: usize, elements: Elements) {
         if let Some(set) = self.table.sets.get_mut(index) {
-            set.elements = Elements::Read(normalise(raw, interval));
+            set.elements = elements;
         }
     }
 
@@ -409,31 +428,20 @@ enum Want {
 
 /// How much of a set is wanted for looking up a value.
 fn wanted(value: &Value) -> Want {
-    let unknown = |field: &Field| matches!(field, Field::Unknown { .. });
-    let remote = |part: &Part| is_remote_address(&part.field, part.length);
-    if value.parts.iter().any(remote)
-        && value
-            .parts
-            .iter()
-            .all(|part| remote(part) || unknown(&part.field))
-    {
-        Want::Start
-    } else {
-        Want::Everything
+    match value.parts.as_slice() {
+        [part] if is_remote_address(part) => Want::Start,
+        _ => Want::Everything,
     }
 }
 
-/// Whether a field is the sender's address.
-fn is_remote_address(field: &Field, length: u32) -> bool {
-    let within = |offset: u32, first: u32, behind: u32| {
-        offset >= first && offset.saturating_add(length) <= behind
-    };
-    match *field {
-        // IPv4: bytes 12 to 15; IPv6: bytes 8 to 23.
+/// Whether a field is the sender's address, all of it: a few elements may stand for many whose bits are masked.
+fn is_remote_address(part: &Part) -> bool {
+    match part.field {
+        _ if !part.operations.is_empty() => false,
         Field::Payload {
             base: PayloadBase::Network,
             offset,
-        } => within(offset, 12, 16) || (offset == 8 && length > 1 && within(offset, 8, 24)),
+        } => matches!((offset, part.length), (12, 4) | (8, 16)),
         Field::Connection { key, direction } => {
             key == ConnectionKey::SourceAddress && direction != Some(1)
         }

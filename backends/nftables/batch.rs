@@ -154,6 +154,7 @@ fn named(family: TableFamily, table: &str, chain: &str) -> Result<Rule> {
         TableFamily::Ip6 => ProtocolFamily::Ipv6,
         TableFamily::Inet => ProtocolFamily::Inet,
         TableFamily::Netdev => ProtocolFamily::NetDev,
+        TableFamily::Bridge => ProtocolFamily::Bridge,
     };
     let table = Table::new(family).with_name(table);
     Rule::new(&Chain::new(&table).with_name(chain)).map_err(|_| malformed())

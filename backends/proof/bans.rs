@@ -2,8 +2,11 @@
 
 use crate::model::ports::PortSet;
 use crate::model::reach::Family;
-use crate::model::ruleset::{Chain, ElementKey, Elements, Hook, Rule, Ruleset, Statement, Verdict};
+use crate::model::ruleset::{
+    Chain, ElementKey, Elements, Hook, Rule, Ruleset, Statement, TableFamily, Verdict,
+};
 
+use super::arrivals::{arrivals, sees};
 use super::flow::Memory;
 use super::names::Names;
 use super::packet::{Packet, Phase};
@@ -11,7 +14,6 @@ use super::scope::Ports;
 use super::steps::Recorder;
 use super::trace::{Spot, Tracer};
 use super::truth::Truth;
-use super::verdict::{arrivals, sees};
 
 /// Chains nest no deeper (`NFT_JUMP_STACK_SIZE`).
 const MOST_JUMPS: usize = 16;
@@ -41,8 +43,8 @@ impl<'a> Bans<'a> {
             phase: Phase::Opening,
             hook: Hook::Input,
             priority: 0,
-            netdev: false,
-            interface,
+            table: TableFamily::Inet,
+            interface: Some(interface),
             local,
             consulted_interface: false.into(),
             consulted_address: false.into(),
@@ -161,7 +163,7 @@ impl<'a> Bans<'a> {
                                         || self.settles(table, verdict)
                                 })
                             }),
-                            Elements::NotRead => false,
+                            Elements::Addresses { .. } | Elements::NotRead => false,
                         });
                         return found.into_iter().any(|(mut found, verdict)| {
                             if settled {

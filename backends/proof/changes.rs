@@ -2,7 +2,7 @@
 
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::Family;
-use crate::model::ruleset::{Mark, Nat, NatKind, PayloadBase, Uncertainty};
+use crate::model::ruleset::{Mark, Nat, NatKind, PayloadBase, TableFamily, Uncertainty};
 
 use super::flow::{Here, Split};
 use super::packet::{Situation, Tracking};
@@ -48,6 +48,8 @@ impl Tracer<'_, '_> {
         value: Option<u32>,
         here: &Here<'_, '_>,
     ) {
+        // Whether a bridge's rules come before or behind IP's own depends on `bridge-nf-call-iptables`.
+        let value = value.filter(|_| self.packet.table != TableFamily::Bridge);
         let set = |situation: &mut Situation, value: Option<u32>| match mark {
             Mark::Packet => situation.packet_mark = value,
             Mark::Connection => situation.connection_mark = value,

@@ -4,11 +4,13 @@
 //! to a local address: its opening packet, the reply, and the client's next packet. Nothing else in the program decides
 //! what is open.
 
+mod arrivals;
 mod bans;
 mod changes;
 mod describe;
 mod flow;
 mod names;
+mod order;
 mod packet;
 pub mod place;
 mod scope;

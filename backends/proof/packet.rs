@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use crate::model::reach::Family;
 use crate::model::ruleset::{
-    ConnectionKey, FibResult, Field, Hook, Interface, Mark, Operation, PayloadBase, Uncertainty,
-    Value,
+    ConnectionKey, FibResult, Field, Hook, Interface, Mark, Operation, PayloadBase, TableFamily,
+    Uncertainty, Value,
 };
 
 /// Bits of `ct state` (`NF_CT_STATE_BIT`).
@@ -41,14 +41,6 @@ pub(crate) enum Phase {
 
 impl Phase {
     pub(super) const ALL: [Self; 3] = [Self::Opening, Self::Reply, Self::Following];
-
-    /// The hooks that the packet passes, in order.
-    pub(super) fn hooks(self) -> &'static [Hook] {
-        match self {
-            Self::Opening | Self::Following => &[Hook::Ingress, Hook::Prerouting, Hook::Input],
-            Self::Reply => &[Hook::Output, Hook::Postrouting, Hook::Egress],
-        }
-    }
 
     pub(super) fn inbound(self) -> bool {
         self != Self::Reply
@@ -180,9 +172,10 @@ pub(super) struct Packet<'a> {
     pub(super) phase: Phase,
     pub(super) hook: Hook,
     pub(super) priority: i32,
-    /// A chain of a netdev table sees no IP family.
-    pub(super) netdev: bool,
-    pub(super) interface: &'a Interface,
+    /// The family of the table that sees it.
+    pub(super) table: TableFamily,
+    /// Where it comes in or goes out; `None` where that is one of several ports of a bridge.
+    pub(super) interface: Option<&'a Interface>,
     pub(super) local: Option<IpAddr>,
     /// Whether any rule looked at the interface, or at the local address, so that others might fare differently.
     pub(super) consulted_interface: Cell<bool>,
@@ -233,10 +226,11 @@ impl Packet<'_> {
             {
                 bytes.extend((0..length).map(|_| Byte::other()));
             }
-            Field::NetworkFamily => bytes.push(Byte::known(match (self.netdev, self.family) {
-                (true, _) => 5,
-                (false, Family::Ipv4) => 2,
-                (false, Family::Ipv6) => 10,
+            Field::NetworkFamily => bytes.push(Byte::known(match (self.table, self.family) {
+                (TableFamily::Netdev, _) => 5,
+                (TableFamily::Bridge, _) => 7,
+                (_, Family::Ipv4) => 2,
+                (_, Family::Ipv6) => 10,
             })),
             Field::TransportProtocol => bytes.push(Byte::known(6)),
             Field::EtherType => {
@@ -254,15 +248,13 @@ impl Packet<'_> {
             | Field::InputInterfaceName
             | Field::InputInterfaceType
             | Field::InputInterfaceGroup => {
-                let interface = self.phase.inbound().then_some(self.interface);
-                self.interface(field, interface, bytes)?;
+                self.interface(field, self.phase.inbound(), length, bytes)?;
             }
             Field::OutputInterface
             | Field::OutputInterfaceName
             | Field::OutputInterfaceType
             | Field::OutputInterfaceGroup => {
-                let interface = (!self.phase.inbound()).then_some(self.interface);
-                self.interface(field, interface, bytes)?;
+                self.interface(field, !self.phase.inbound(), length, bytes)?;
             }
             Field::ConnectionState => self.state(situation, bytes),
             Field::ConnectionStatus => self.status(situation, bytes)?,
@@ -309,7 +301,12 @@ impl Packet<'_> {
         };
         match offset {
             // Tunnels and dial-up links have no such header, or another.
-            _ if self.interface.hardware_type != HARDWARE_ETHERNET => Byte::other(),
+            _ if self
+                .interface
+                .is_some_and(|it| it.hardware_type != HARDWARE_ETHERNET) =>
+            {
+                Byte::other()
+            }
             6..12 if self.phase.inbound() => Byte::from(Origin::Unknown(Uncertainty::Source)),
             12 => Byte::known(ether_type[0]),
             13 => Byte::known(ether_type[1]),
@@ -381,6 +378,8 @@ impl Packet<'_> {
 
     fn mark(&self, mark: Mark, situation: &Situation, bytes: &mut Vec<Byte>) -> Option<()> {
         let value = match mark {
+            // Whether IP's own rules come first depends on `bridge-nf-call-iptables`.
+            Mark::Packet if self.table == TableFamily::Bridge => None,
             Mark::Packet => situation.packet_mark,
             Mark::Connection => {
                 self.tracked(situation)?;
@@ -401,12 +400,18 @@ impl Packet<'_> {
     fn interface(
         &self,
         field: &Field,
-        interface: Option<&Interface>,
+        there: bool,
+        length: usize,
         bytes: &mut Vec<Byte>,
     ) -> Option<()> {
-        if interface.is_some() {
+        let Some(interface) = self.interface else {
+            bytes.extend((0..length).map(|_| Byte::other()));
+            return Some(());
+        };
+        if there {
             self.consulted_interface.set(true);
         }
+        let interface = there.then_some(interface);
         match (field, interface) {
             (Field::InputInterface | Field::OutputInterface, interface) => {
                 push(
@@ -429,6 +434,8 @@ impl Packet<'_> {
     /// Whether connection tracking has yet to see the packet; at its own priority nobody knows who comes first.
     pub(super) fn before_tracking(&self) -> Option<bool> {
         match self.hook {
+            // Bridges may have connection tracking of their own, or IP's (`nf_conntrack_bridge`, `br_netfilter`).
+            _ if self.table == TableFamily::Bridge => None,
             Hook::Ingress => Some(true),
             Hook::Prerouting | Hook::Output if self.priority == PRIORITY_CONNTRACK => None,
             Hook::Prerouting | Hook::Output => Some(self.priority < PRIORITY_CONNTRACK),
@@ -529,16 +536,22 @@ impl Packet<'_> {
                 let kind = if local { ROUTE_LOCAL } else { ROUTE_UNICAST };
                 push(bytes, &kind.to_ne_bytes());
             }
-            FibResult::InterfaceIndex if !local => {
-                self.consulted_interface.set(true);
-                push(bytes, &self.interface.index.to_ne_bytes());
+            FibResult::InterfaceIndex | FibResult::InterfaceName => {
+                match self.interface.filter(|_| !local) {
+                    Some(interface) => {
+                        self.consulted_interface.set(true);
+                        if result == FibResult::InterfaceIndex {
+                            push(bytes, &interface.index.to_ne_bytes());
+                        } else {
+                            push_name(bytes, &interface.name);
+                        }
+                    }
+                    None if result == FibResult::InterfaceIndex => {
+                        bytes.extend([Byte::other(); 4]);
+                    }
+                    None => bytes.extend([Byte::other(); 16]),
+                }
             }
-            FibResult::InterfaceName if !local => {
-                self.consulted_interface.set(true);
-                push_name(bytes, &self.interface.name);
-            }
-            FibResult::InterfaceIndex => bytes.extend([Byte::other(); 4]),
-            FibResult::InterfaceName => bytes.extend([Byte::other(); 16]),
         }
     }
 }

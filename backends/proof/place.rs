@@ -311,9 +311,10 @@ fn stand_before(
         // Whoever is in charge gets every port at once: what keeps the rest closed stands in the same table.
         return Err(refuse("managed-table", message, manager.hint(wanted)));
     }
-    if hook(table, spot) == Some(Hook::Ingress) {
+    if hook(table, spot) == Some(Hook::Ingress) || table.family == TableFamily::Bridge {
         let message = format!("{place} closes the ports before they reach the host");
-        let hint = "let them through at ingress; pasvsync does not edit there".to_owned();
+        let hint = "let them through there; pasvsync edits neither at ingress nor in a bridge";
+        let hint = hint.to_owned();
         return Err(refuse("ingress-block", message, hint));
     }
     let (mut outer, intent) = outward(table, spot.clone(), block.intent);
@@ -590,6 +591,6 @@ pub fn accept(ports: PortRange, local_only: bool) -> Rule {
     Rule {
         handle: 0,
         comment: Some(MARK.to_owned()),
-        statements,
+        statements: statements.into(),
     }
 }

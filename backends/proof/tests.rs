@@ -211,10 +211,9 @@ fn host() -> Ruleset {
             name: "eth0".to_owned(),
             index: 2,
             hardware_type: 1,
-            group: 0,
             up: true,
-            loopback: false,
             addresses: vec!["203.0.113.1".parse().expect("an address")],
+            ..Interface::default()
         }],
         tables: vec![Table {
             family: TableFamily::Inet,

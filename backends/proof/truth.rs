@@ -170,6 +170,15 @@ impl Truth {
         }
     }
 
+    /// Many narrow exceptions can add up to the greater part of the Internet.
+    fn added_up(mut self) -> Self {
+        if self.share > ALL_ADDRESSES / 2 {
+            self.may = self.may.or(&self.except);
+            self.why = Uncertainty::Source;
+        }
+        self
+    }
+
     pub(super) fn not(&self) -> Self {
         Self {
             must: self.may.not(),
@@ -484,7 +493,8 @@ fn remote_between(bytes: &[Byte], first: &[u8], last: &[u8], about: About<'_>) -
 /// Whether the bytes are in the set.
 pub(super) fn lookup(bytes: &[Byte], set: &Set, about: About<'_>) -> Truth {
     match &set.elements {
-        Elements::NotRead => not_read(bytes),
+        Elements::NotRead => Truth::maybe(Uncertainty::NotDecoded),
+        Elements::Addresses { share } => among_addresses(bytes, *share),
         Elements::Read(elements) => {
             let mut truth = Truth::never();
             let mut rest = None;
@@ -504,12 +514,7 @@ pub(super) fn lookup(bytes: &[Byte], set: &Set, about: About<'_>) -> Truth {
                 }
                 return truth.or(&element_truth(bytes, element, set, about).and(&truth.not()));
             }
-            // Many narrow exceptions can add up to the greater part of the Internet.
-            if truth.share > ALL_ADDRESSES / 2 {
-                truth.may = truth.may.or(&truth.except);
-                truth.why = Uncertainty::Source;
-            }
-            truth
+            truth.added_up()
         }
     }
 }
@@ -547,13 +552,17 @@ pub(super) fn verdicts<'a>(
     decided
 }
 
-/// A set whose elements were not read holds addresses: an unknown remote one is not among them.
-fn not_read(bytes: &[Byte]) -> Truth {
+/// An unknown remote address is not among many, unless they are the greater part of all.
+fn among_addresses(bytes: &[Byte], share: u64) -> Truth {
     let remote = bytes
         .iter()
         .any(|byte| byte.origin == Origin::Remote && byte.known != 0xff);
     if remote {
-        Truth::exception()
+        let truth = Truth {
+            share,
+            ..Truth::exception()
+        };
+        truth.added_up()
     } else {
         Truth::maybe(Uncertainty::NotDecoded)
     }

@@ -6,9 +6,11 @@ use crate::model::ports::PortSet;
 use crate::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use crate::model::ruleset::{BaseChain, ChainKind, Hook, Interface, Ruleset, Table, TableFamily};
 
+use super::arrivals::{Bridged, arrivals, hooks, is_link_local, only_port, sees};
 use super::describe;
 use super::flow::Memory;
 use super::names::Names;
+use super::order::{self, Order};
 use super::packet::{Packet, Phase};
 use super::steps::{Recorder, Step};
 use super::trace::{Block, Doubt, Intent, Outcome, Spot, Tracer};
@@ -61,7 +63,9 @@ pub fn filters_input(ruleset: &Ruleset, family: Family) -> bool {
             matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input)
                 && base.kind != ChainKind::Nat
         });
-        !table.dormant && sees(table.family, family) && filtering.next().is_some()
+        let passed = table.family != TableFamily::Bridge
+            || ruleset.interfaces.iter().any(|interface| interface.bridge);
+        !table.dormant && passed && sees(table.family, family) && filtering.next().is_some()
     })
 }
 
@@ -77,16 +81,21 @@ fn judge_recorded(
     recorder: &mut Recorder,
 ) -> Judgement {
     let names = Names::of(ruleset);
+    let orders = order::possible(ruleset);
     let mut ways: Vec<Way<'_>> = Vec::new();
     let mut dependent = true;
     for (interface, addresses) in arrivals(ruleset, family) {
         for address in addresses {
-            let mut way = Way::new(ruleset, family, interface, address);
-            way.run(&names, ports, recorder);
-            // The walk of the first way in is the one that is shown.
-            recorder.on = false;
-            let (by_interface, by_address) = (way.by_interface, way.by_address);
-            ways.push(way);
+            let (mut by_interface, mut by_address) = (false, false);
+            for order in orders {
+                let mut way = Way::new(ruleset, family, interface, address, *order);
+                way.run(&names, ports, recorder);
+                // The walk of the first way in is the one that is shown.
+                recorder.on = false;
+                by_interface |= way.by_interface;
+                by_address |= way.by_address;
+                ways.push(way);
+            }
             dependent = by_interface || by_address;
             if !by_address {
                 break;
@@ -97,72 +106,6 @@ fn judge_recorded(
         }
     }
     combine(ruleset, family, ports, &ways)
-}
-
-/// A host without any interface but loopback is judged as if it had this one.
-static NO_INTERFACE: Interface = Interface {
-    name: String::new(),
-    index: u32::MAX,
-    hardware_type: 1,
-    group: 0,
-    up: true,
-    loopback: false,
-    addresses: Vec::new(),
-};
-
-/// The interfaces on which a connection from elsewhere can arrive, each with the local addresses it can be meant for.
-pub(super) fn arrivals(
-    ruleset: &Ruleset,
-    family: Family,
-) -> Vec<(&Interface, Vec<Option<IpAddr>>)> {
-    let real: Vec<&Interface> = ruleset
-        .interfaces
-        .iter()
-        .filter(|interface| interface.up && !interface.loopback)
-        .collect();
-    let with = |accepts: fn(&IpAddr) -> bool| -> Vec<(&Interface, Vec<Option<IpAddr>>)> {
-        let addressed = real.iter().map(|interface| {
-            let addresses = interface.addresses.iter();
-            let meant = addresses.filter(|address| is_of(address, family) && accepts(address));
-            (*interface, meant.map(|address| Some(*address)).collect())
-        });
-        addressed
-            .filter(|(_, addresses): &(_, Vec<_>)| !addresses.is_empty())
-            .collect()
-    };
-    let global = with(|address| !is_link_local(address));
-    if !global.is_empty() {
-        return global;
-    }
-    let link_local = with(is_link_local);
-    if !link_local.is_empty() {
-        return link_local;
-    }
-    if real.is_empty() {
-        return vec![(&NO_INTERFACE, vec![None])];
-    }
-    real.iter()
-        .map(|interface| (*interface, vec![None]))
-        .collect()
-}
-
-fn is_of(address: &IpAddr, family: Family) -> bool {
-    address.is_ipv4() == (family == Family::Ipv4)
-}
-
-fn is_link_local(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    }
-}
-
-pub(super) fn sees(table: TableFamily, family: Family) -> bool {
-    match table {
-        TableFamily::Inet | TableFamily::Netdev => true,
-        TableFamily::Ip => family == Family::Ipv4,
-        TableFamily::Ip6 => family == Family::Ipv6,
-    }
 }
 
 /// Why ports have a verdict.
@@ -181,6 +124,7 @@ struct Way<'a> {
     family: Family,
     interface: &'a Interface,
     address: Option<IpAddr>,
+    order: Order,
     by_interface: bool,
     by_address: bool,
     reasons: Vec<Reason>,
@@ -196,12 +140,14 @@ impl<'a> Way<'a> {
         family: Family,
         interface: &'a Interface,
         address: Option<IpAddr>,
+        order: Order,
     ) -> Self {
         Self {
             ruleset,
             family,
             interface,
             address,
+            order,
             by_interface: false,
             by_address: false,
             reasons: Vec::new(),
@@ -216,13 +162,15 @@ impl<'a> Way<'a> {
         let mut alive = ports.clone();
         let mut memory = Memory::start();
         let mut shares = Vec::new();
+        let bridged = Bridged::of(self.ruleset, self.interface);
+        let port = only_port(self.ruleset, self.interface);
         for phase in Phase::ALL {
-            for hook in phase.hooks() {
+            for (in_bridge, hook) in hooks(phase, bridged) {
                 // The first rule that translates settles it; further nat chains are not asked (`nf_nat_inet_fn`).
                 let mut translated = PortSet::EMPTY;
-                for (table_index, table, chain, base) in self.base_chains(*hook) {
-                    let elsewhere =
-                        !base.devices.is_empty() && !base.sees_device(&self.interface.name);
+                for (table_index, table, chain, base) in self.base_chains(in_bridge, hook) {
+                    let elsewhere = in_bridge && bridged == Bridged::Perhaps
+                        || !base.devices.is_empty() && !base.sees_device(&self.interface.name);
                     // nat sees the first tracked packet; later ones only where the opening one was not.
                     let nat = base.kind == ChainKind::Nat;
                     let late = nat && phase != Phase::Opening;
@@ -235,10 +183,14 @@ impl<'a> Way<'a> {
                     let packet = Packet {
                         family: self.family,
                         phase,
-                        hook: *hook,
+                        hook,
                         priority: base.priority,
-                        netdev: table.family == TableFamily::Netdev,
-                        interface: self.interface,
+                        table: table.family,
+                        interface: if in_bridge {
+                            port
+                        } else {
+                            Some(self.interface)
+                        },
                         local: self.address,
                         consulted_interface: false.into(),
                         consulted_address: false.into(),
@@ -276,7 +228,7 @@ impl<'a> Way<'a> {
                     if phase == Phase::Opening {
                         shares.append(&mut outcome.shares);
                     }
-                    self.settle(&mut alive, outcome, phase, *hook);
+                    self.settle(&mut alive, outcome, phase, (in_bridge, hook));
                 }
             }
             for (_, situation) in &mut memory.situations {
@@ -317,12 +269,19 @@ impl<'a> Way<'a> {
     }
 
     /// The base chains at a hook, in the order of their priorities.
-    fn base_chains(&mut self, hook: Hook) -> Vec<(usize, &'a Table, usize, &'a BaseChain)> {
+    fn base_chains(
+        &mut self,
+        in_bridge: bool,
+        hook: Hook,
+    ) -> Vec<(usize, &'a Table, usize, &'a BaseChain)> {
         let mut found = Vec::new();
         for (table_index, table) in self.ruleset.tables.iter().enumerate() {
-            if table.dormant || !sees(table.family, self.family) {
+            let of_bridges = table.family == TableFamily::Bridge;
+            if table.dormant || !sees(table.family, self.family) || of_bridges != in_bridge {
                 continue;
             }
+            // Another interface is no bridge, or another one.
+            self.by_interface |= in_bridge;
             for (index, chain) in table.chains.iter().enumerate() {
                 let Some(base) = chain.base.as_ref().filter(|base| base.hook == hook) else {
                     continue;
@@ -336,14 +295,7 @@ impl<'a> Way<'a> {
                 found.push((table_index, table, index, base));
             }
         }
-        // Of equal priorities the chain that was registered last comes first (`nf_hook_entries_grow`).
-        found.reverse();
-        // Address translation has a place of its own (`NF_IP_PRI_NAT_DST`, `_SRC`), where its chains follow each other.
-        found.sort_by_key(|(.., base)| match (base.kind, hook) {
-            (ChainKind::Nat, Hook::Prerouting | Hook::Output) => (-100, base.priority),
-            (ChainKind::Nat, _) => (100, base.priority),
-            _ => (base.priority, 0),
-        });
+        self.order.sort(&mut found);
         found
     }
 
@@ -361,7 +313,7 @@ impl<'a> Way<'a> {
     }
 
     /// Takes the outcome of one base chain into account.
-    fn settle(&mut self, alive: &mut PortSet, outcome: Outcome, phase: Phase, hook: Hook) {
+    fn settle(&mut self, alive: &mut PortSet, outcome: Outcome, phase: Phase, hook: (bool, Hook)) {
         for block in outcome.blocked {
             let rest = self.divide(
                 &block.ports,
@@ -381,7 +333,7 @@ impl<'a> Way<'a> {
         }
         for (ports, spot) in outcome.accepted {
             self.divide(&ports, &outcome.maybe_blocked, phase, None);
-            if phase == Phase::Opening && hook == Hook::Input {
+            if phase == Phase::Opening && hook == (false, Hook::Input) {
                 self.accepted.push((ports, spot));
             }
         }
@@ -469,6 +421,11 @@ impl<'a> Way<'a> {
         }
     }
 
+    /// Whether it differs from another way at most in the order of the tables.
+    fn is_way_of(&self, other: &Self) -> bool {
+        std::ptr::eq(self.interface, other.interface) && self.address == other.address
+    }
+
     fn name(&self) -> String {
         match (self.by_address, self.address) {
             (true, Some(address)) => format!("{address} on {}", self.interface.name),
@@ -529,7 +486,12 @@ fn summary(ways: &[Way<'_>], reasons: &[Reason]) -> (Reach, String) {
     if reasons.iter().all(|reason| reason.reach == first.reach) {
         return (first.reach, first_way.because(first));
     }
-    let reach = if reasons.iter().any(|reason| reason.reach == Reach::Unknown) {
+    let by_order = |(way, reason): (&Way<'_>, &Reason)| {
+        let mut others = pairs().filter(|(other, _)| other.is_way_of(way));
+        others.any(|(_, other)| other.reach != reason.reach)
+    };
+    let unsettled = pairs().any(by_order);
+    let reach = if unsettled || reasons.iter().any(|reason| reason.reach == Reach::Unknown) {
         Reach::Unknown
     } else {
         Reach::Restricted
@@ -537,7 +499,8 @@ fn summary(ways: &[Way<'_>], reasons: &[Reason]) -> (Reach, String) {
     let parts: Vec<String> = pairs()
         .map(|(way, reason)| {
             let word = reason.reach.as_str();
-            format!("{word} for {}: {}", way.name(), way.because(reason))
+            let order = if unsettled { way.order.describe() } else { "" };
+            format!("{word} for {}{order}: {}", way.name(), way.because(reason))
         })
         .collect();
     (reach, parts.join("; "))

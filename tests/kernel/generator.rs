@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 mod matches;
 
 use super::case::{Case, Chain, Table};
-use super::vocabulary::{device_table, rare_map, rare_statement};
+use super::vocabulary::{bridge_table, device_table, rare_map, rare_statement};
 
 /// `SplitMix64`: a case is known by its seed alone, on every machine.
 #[derive(Clone, Debug)]
@@ -70,6 +70,19 @@ pub(crate) fn generate(seed: u64) -> Case {
         tables,
         ports: generator.ports,
     }
+}
+
+/// The ruleset of a seed for a host whose address is on a bridge.
+pub(crate) fn generate_bridged(seed: u64) -> Case {
+    let mut case = generate(seed);
+    let mut random = Random::new(!seed);
+    let ports: Vec<u16> = case.ports.iter().copied().collect();
+    if let [first, .., last] = ports.as_slice() {
+        let between = ports[random.below(ports.len())];
+        let low = if between < *last { between } else { *first };
+        case.tables.push(bridge_table(&mut random, [low, *last]));
+    }
+    case
 }
 
 /// The ruleset of a seed for a host with bans: a chain that filters input begins with them, sometimes through a chain
@@ -342,11 +355,13 @@ impl Generator {
     fn translation(&mut self) -> String {
         let port = self.port_test();
         let to = self.port();
-        match self.random.below(8) {
+        match self.random.below(10) {
             0 | 1 => format!("{port} redirect to :{to}"),
             5 => format!("{port} redirect to :{to}-65535"),
             6 => format!("{port} dnat to :{to}"),
             2 => format!("{port} redirect"),
+            4 => format!("redirect to :tcp dport map {{ {to} : 22, 50050 : {to} }}"),
+            7 => format!("{port} redirect to :{to} random"),
             3 if self.family != "ip6" => format!("{port} dnat ip to 203.0.113.1:{to}").replace(
                 "dnat ip to",
                 if self.family == "ip" {
@@ -384,9 +399,14 @@ impl Generator {
     fn named_sets(&mut self) -> Vec<String> {
         self.sets.clear();
         self.maps.clear();
-        let mut sets = vec![
-            "set learned { type inet_service; flags dynamic,timeout; timeout 1m; }".to_owned(),
-        ];
+        let mut sets = [
+            "set learned { type inet_service; flags dynamic,timeout; timeout 1m; }",
+            "limit slow { rate over 1/day burst 1 packets }",
+            "quota much { over 1000 mbytes }",
+            "counter seen { }",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         self.learns = self.random.chance(40);
         if self.random.chance(40) {
             let [p, q] = self.two_ports();

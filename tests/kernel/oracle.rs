@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::case::Case;
-use super::generator::generate;
+use super::generator::{generate, generate_bridged};
+use super::hostile_bridges::bridged;
 use super::iptables;
 use super::judge::{Tally, compare, count, verdicts};
 use super::mixture;
@@ -40,6 +41,24 @@ fn random_rulesets_with_two_interfaces() {
             cases: 100,
             world: World::with_inside,
             generate: |seed| generate(seed + 1_000_000),
+            judge,
+        }
+        .run(),
+    );
+}
+
+/// The address is on a bridge, whose own rules come first.
+#[test]
+fn random_rulesets_with_a_bridge() {
+    if !ready(&["nft", "ip"]) {
+        return;
+    }
+    convincing(
+        &Search {
+            name: "oracle with a bridge",
+            cases: 200,
+            world: bridged,
+            generate: |seed| generate_bridged(seed + 2_000_000),
             judge,
         }
         .run(),

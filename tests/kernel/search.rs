@@ -12,7 +12,7 @@ use crate::support::say;
 use crate::support::world::World;
 
 /// Worlds that work side by side: most of a case is waiting for silence.
-const WORKERS: u64 = 4;
+const WORKERS: u64 = 8;
 /// Shrinking stops after this many tries, or this long: a failure should be seen, not waited for.
 const MOST_TRIES: usize = 150;
 const LONGEST: Duration = Duration::from_secs(120);

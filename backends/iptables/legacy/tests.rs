@@ -96,7 +96,10 @@ fn a_rule_that_nobody_knows_is_unknown_and_keeps_its_number() {
         let numbers: Vec<u64> = rules.iter().map(|rule| rule.handle).collect();
         assert_eq!(numbers, [1, 2, 3, 3, 4]);
         let name = "-A INPUT -m nosuchmatch --ever -j ACCEPT".to_owned();
-        assert_eq!(rules[1].statements, [Statement::NotDecoded { name }]);
+        assert_eq!(
+            rules[1].statements,
+            vec![Statement::NotDecoded { name }].into()
+        );
         let last = rules[2].statements.last();
         assert_eq!(last, Some(&Statement::Verdict(Verdict::Jump("sub".into()))));
     });

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::names::{Context, IPV4, IPV6, field_name, protocol_name};
 use super::{Clean, only_mask};
 use crate::model::ruleset::{
-    ConnectionKey, FibResult, Field, Operation, Operator, Part, PayloadBase, Test, Value,
+    ConnectionKey, FibResult, Field, Operation, Operator, Part, PayloadBase, ROUTE_TYPES, Test,
+    Value,
 };
 
 /// Whether the bytes of a field are a number in the host's order.
@@ -149,18 +150,9 @@ fn ether_type(data: &[u8]) -> String {
 
 /// Route types (`RTN_*`).
 fn address_type(kind: u128) -> String {
-    let names = [
-        "unspec",
-        "unicast",
-        "local",
-        "broadcast",
-        "anycast",
-        "multicast",
-        "blackhole",
-        "unreachable",
-        "prohibit",
-    ];
-    let name = usize::try_from(kind).ok().and_then(|kind| names.get(kind));
+    let name = usize::try_from(kind)
+        .ok()
+        .and_then(|kind| ROUTE_TYPES.get(kind));
     name.map_or_else(|| kind.to_string(), |name| String::from(*name))
 }
 

@@ -80,7 +80,7 @@ impl Body<'_> {
         match self.family {
             TableFamily::Ip => Some(FAMILY_IPV4),
             TableFamily::Ip6 => Some(FAMILY_IPV6),
-            TableFamily::Inet | TableFamily::Netdev => {
+            TableFamily::Inet | TableFamily::Netdev | TableFamily::Bridge => {
                 self.statements.iter().find_map(|statement| {
                     let Statement::Match { value, test } = statement else {
                         return None;

@@ -23,12 +23,13 @@ const TYPE_VERDICT: u32 = 0xffff_ff00;
 const ELEMENT_INTERVAL_END: u32 = 0x1; // NFT_SET_ELEM_INTERVAL_END
 const ELEMENT_CATCH_ALL: u32 = 0x2; // NFT_SET_ELEM_CATCHALL
 
-/// The family of a table by the kernel's number; `None` for arp and bridge, which no routed packet meets.
+/// The family of a table by the kernel's number; `None` for arp, which no IP packet meets.
 pub(in crate::netfilter) fn family(number: u8) -> Option<TableFamily> {
     match number {
         1 => Some(TableFamily::Inet),   // NFPROTO_INET
         2 => Some(TableFamily::Ip),     // NFPROTO_IPV4
         5 => Some(TableFamily::Netdev), // NFPROTO_NETDEV
+        7 => Some(TableFamily::Bridge), // NFPROTO_BRIDGE
         10 => Some(TableFamily::Ip6),   // NFPROTO_IPV6
         _ => None,
     }
@@ -40,6 +41,7 @@ pub(in crate::netfilter) fn family_number(family: TableFamily) -> u8 {
         TableFamily::Inet => 1,
         TableFamily::Ip => 2,
         TableFamily::Netdev => 5,
+        TableFamily::Bridge => 7,
         TableFamily::Ip6 => 10,
     }
 }
@@ -123,7 +125,7 @@ fn device((kind, name): (u16, &[u8])) -> String {
     text(name) + star
 }
 
-/// The hook by the kernel's number: `NF_INET_*`, in netdev tables `NF_NETDEV_*`.
+/// The hook by the kernel's number: `NF_INET_*`, in netdev tables `NF_NETDEV_*`; `NF_BR_*` are those of `NF_INET_*`.
 fn hook_of(family: TableFamily, number: u32) -> Option<Hook> {
     match (family, number) {
         (TableFamily::Netdev, 0) => Some(Hook::Ingress), // NF_NETDEV_INGRESS

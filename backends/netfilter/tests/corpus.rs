@@ -62,12 +62,12 @@ fn read_back(loader: &'static str, file: PathBuf) -> Option<Loaded> {
     receive.try_recv().ok()
 }
 
-/// The handles of the rules and the number of drop policies in nft's listing, without arp and bridge tables.
+/// The handles of the rules and the number of drop policies in nft's listing, without arp tables.
 fn listed(listing: &str) -> (Vec<u64>, usize) {
     let (mut handles, mut drops, mut skipped) = (Vec::new(), 0, false);
     for line in listing.lines() {
         if let Some(table) = line.strip_prefix("table ") {
-            skipped = table.starts_with("arp ") || table.starts_with("bridge ");
+            skipped = table.starts_with("arp ");
         }
         if skipped {
             continue;

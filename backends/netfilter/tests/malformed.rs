@@ -124,6 +124,7 @@ fn decode(message: &[u8]) -> Vec<crate::model::ruleset::Rule> {
         TableFamily::Ip6,
         TableFamily::Inet,
         TableFamily::Netdev,
+        TableFamily::Bridge,
     ] {
         RuleDecoder::new(family, &sets).decode(message, &mut rules);
     }
@@ -183,5 +184,8 @@ proptest! {
 fn an_unknown_expression_is_kept_by_name() {
     let rules = decode(&rule(&[(35, Vec::new())]));
     let name = String::from("new");
-    assert_eq!(rules[0].statements, [Statement::NotDecoded { name }]);
+    assert_eq!(
+        rules[0].statements,
+        vec![Statement::NotDecoded { name }].into()
+    );
 }

@@ -3,8 +3,8 @@
 use super::ports::{interval, made_set, multiport, tcp, udp};
 use super::{Extension, Info};
 use crate::model::ruleset::{
-    ConnectionKey, ElementKey, Elements, FibResult, Field, Mark, Operator, PayloadBase, Set,
-    Statement, TableFamily, Test, Uncertainty, Value,
+    ConnectionKey, ElementKey, Elements, FibResult, Field, Mark, Operator, PayloadBase,
+    ROUTE_TYPES, Set, Statement, TableFamily, Test, Uncertainty, Value,
 };
 use crate::netfilter::attributes::{Attributes, text};
 use crate::netfilter::decode::{Body, masked};
@@ -237,7 +237,7 @@ fn address_length(family: TableFamily) -> Option<usize> {
     match family {
         TableFamily::Ip => Some(4),
         TableFamily::Ip6 => Some(16),
-        TableFamily::Inet | TableFamily::Netdev => None,
+        TableFamily::Inet | TableFamily::Netdev | TableFamily::Bridge => None,
     }
 }
 
@@ -248,7 +248,7 @@ fn address(family: TableFamily, destination: bool) -> Option<Value> {
         (TableFamily::Ip, true) => (16, 4),
         (TableFamily::Ip6, false) => (8, 16),
         (TableFamily::Ip6, true) => (24, 16),
-        (TableFamily::Inet | TableFamily::Netdev, _) => return None,
+        (TableFamily::Inet | TableFamily::Netdev | TableFamily::Bridge, _) => return None,
     };
     let base = PayloadBase::Network;
     Some(Value::field(Field::Payload { base, offset }, length))
@@ -319,7 +319,7 @@ fn address_types(
     let value = Value::field(field, 4);
     let mut keys: Vec<Vec<u8>> = Vec::new();
     let mut names = Vec::new();
-    for (kind, name) in ADDRESS_TYPES.iter().enumerate() {
+    for (kind, name) in ROUTE_TYPES.iter().enumerate() {
         if types & (1 << kind) != 0 {
             keys.push(u32::try_from(kind).ok()?.to_ne_bytes().to_vec());
             names.push(*name);
@@ -343,22 +343,6 @@ fn address_types(
     body.statements.push(statement);
     Some(())
 }
-
-/// The kernel's route types by number (`RTN_*`, linux/rtnetlink.h).
-const ADDRESS_TYPES: [&str; 12] = [
-    "unspec",
-    "unicast",
-    "local",
-    "broadcast",
-    "anycast",
-    "multicast",
-    "blackhole",
-    "unreachable",
-    "prohibit",
-    "throw",
-    "nat",
-    "xresolve",
-];
 
 /// `struct xt_iprange_mtinfo`: `IPRANGE_SRC`, `IPRANGE_DST`, and the same inverted 4 bits higher.
 fn address_range(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
@@ -483,7 +467,7 @@ fn ipset(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
     remembered(body, format!("-m set --match-set #{index}"), inverted)
 }
 
-/// A list of remote addresses that is not in `nf_tables`: a set that is not read.
+/// A list of remote addresses that is not in `nf_tables`: it is not read, and taken for a list of few.
 fn remembered(body: &mut Body<'_>, name: String, inverted: bool) -> Option<()> {
     let value = address(body.family, false)?;
     let set = Set {
@@ -491,7 +475,7 @@ fn remembered(body: &mut Body<'_>, name: String, inverted: bool) -> Option<()> {
         anonymous: true,
         verdict_map: false,
         key_fields: value.parts.iter().map(|part| part.length).collect(),
-        elements: Elements::NotRead,
+        elements: Elements::Addresses { share: 0 },
     };
     let statement = body.lookup_made(value, set, inverted);
     body.statements.push(statement);

@@ -16,6 +16,7 @@ mod fuzz;
 mod live;
 mod proftpd;
 mod pure_ftpd;
+mod running;
 mod set_range;
 mod set_range_random;
 mod support;

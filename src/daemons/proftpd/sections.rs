@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use super::lines::SKIP_BUFFER;
-use super::modules::{self, Availability};
 use super::parse::{Context, Parser, ROOT, SERVERS, Server, Settings, Step, Stop};
 use crate::daemons::{ConfigErrorKind, text};
 
@@ -182,8 +181,7 @@ impl Parser<'_> {
         let holds = match lowered {
             "<ifmodule>" => {
                 let module = String::from_utf8_lossy(subject);
-                modules::availability(&module) == Availability::Static
-                    || self.modules.contains(module.as_ref())
+                self.modules.contains(module.as_ref())
             }
             "<ifdefine>" => self.start.defines.contains(subject),
             _ => {

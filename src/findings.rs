@@ -251,6 +251,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "the daemon was started before its configuration last changed: it may run with the old one",
     ),
     (
+        "running-differs",
+        Severity::Warning,
+        "the daemon was started with other arguments than it is configured with: it uses other ports until it is restarted",
+    ),
+    (
         "cpanel-generated-differs",
         Severity::Warning,
         "the file that cPanel generated, and the daemon runs, differs from cPanel's settings",

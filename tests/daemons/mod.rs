@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod by_hand;
 mod compliance;
 mod corpus;
 mod discovery;

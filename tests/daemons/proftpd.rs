@@ -470,3 +470,33 @@ fn a_program_tells_its_modules() {
     let script = reading(b"#!/bin/sh\nexec true\n".to_vec(), "IdentLookups off\n");
     assert!(script.refuses.is_none());
 }
+
+/// Names are not resolved; those that this host knows by itself need no word.
+#[test]
+fn servers_with_names_are_reported() {
+    let text = "<VirtualHost ours.example lo 192.0.2.1>\nPort 2121\nPassivePorts 50000 50009\n</VirtualHost>\n\
+         <VirtualHost theirs.example>\nPort 2122\n</VirtualHost>\nDefaultAddress also.theirs.example\n";
+    let reading = Image::new()
+        .with(PATH, text)
+        .with(
+            "/etc/hosts",
+            "127.0.0.1 localhost\n192.0.2.9\tours Ours.example # theirs.example\n",
+        )
+        .with_folder("/sys/class/net/lo")
+        .reading();
+    assert_eq!(reading.wanted(), ports(&[(50_000, 50_009)]));
+    assert_eq!(reading.control, [21, 2121, 2122]);
+    let named: Vec<&str> = reading
+        .findings
+        .iter()
+        .filter(|finding| finding.code == "unresolved-name")
+        .map(|finding| finding.message.split(':').next().unwrap())
+        .collect();
+    assert_eq!(
+        named,
+        [
+            "<VirtualHost theirs.example>",
+            "DefaultAddress also.theirs.example"
+        ]
+    );
+}

@@ -365,6 +365,10 @@ impl<'a> Parser<'a> {
             "passiveports" => self.passive_ports(arguments),
             "port" => self.port(arguments),
             "masqueradeaddress" => self.masquerade(arguments),
+            "defaultaddress" => arguments.iter().try_for_each(|word| {
+                let address = text::clean(word);
+                self.must_resolve(&format!("DefaultAddress {address}"), &address)
+            }),
             "include" => self.include(arguments),
             "includeoptions" => self.set_include_options(arguments),
             "define" => self.define(arguments),

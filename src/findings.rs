@@ -166,6 +166,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "the address given to passive clients is private, loopback or reserved for documentation",
     ),
     (
+        "no-public-address",
+        Severity::Info,
+        "the daemon gives passive clients its own address, and this host has private ones only",
+    ),
+    (
         "several-addresses",
         Severity::Warning,
         "more than one address for passive clients is configured: only one counts",

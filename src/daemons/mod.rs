@@ -11,6 +11,7 @@ pub mod edit;
 mod error;
 mod filezilla_server;
 mod host;
+mod nat;
 mod proftpd;
 mod pure_ftpd;
 mod pyftpdlib;
@@ -21,6 +22,7 @@ mod text;
 mod units;
 mod vsftpd;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use edit::{Change, Edit, set_range};
@@ -117,6 +119,8 @@ pub struct Request {
     pub only: Option<String>,
     /// Environment variables that the daemons are known to have, besides those of their units.
     pub environment: Vec<(String, String)>,
+    /// The addresses of this host's interfaces; none of an image, or where they do not matter.
+    pub addresses: Vec<IpAddr>,
     /// Texts to read instead of what is in the files of that name, as the daemon knows them; the files may be missing.
     pub instead: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -175,6 +179,7 @@ fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError>
     }
     for reading in &mut discovery.readings {
         advice::about_one(host, reading);
+        nat::about_one(&request.addresses, reading);
     }
     advice::about_all(request, &mut discovery);
     Ok(discovery)

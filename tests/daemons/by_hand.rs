@@ -214,3 +214,30 @@ fn what_was_started_by_hand_is_found() {
         "{said}"
     );
 }
+
+#[test]
+fn a_host_with_private_addresses_only_is_told() {
+    let Some(root) = packages() else {
+        return;
+    };
+    let image = image(VSFTPD, "pasv_min_port=50000\n");
+    let script = "rm -rf /etc/pure-ftpd /etc/proftpd; echo '== none'; pasvsync status; \
+         ip link add d0 type veth peer name d1; ip addr add 10.1.2.3/24 dev d0; echo '== private'; pasvsync status; \
+         echo '== image'; pasvsync status --root /; ip addr add 198.51.100.1/24 dev d0; \
+         echo '== public'; pasvsync status; echo '== ready'; echo; sleep 600";
+    let mut running = start(&root, &image, script);
+    let said = wait_for(&mut running, "== ready\n");
+    let hint = "hint: behind NAT, write pasv_address=ADDRESS, the public one\n";
+    for (mark, expected) in [
+        ("none", false),
+        ("private", true),
+        ("image", false),
+        ("public", false),
+    ] {
+        assert_eq!(part(&said, mark).contains(hint), expected, "{mark}: {said}");
+    }
+    assert!(
+        part(&said, "private").contains("private ones only (10.1.2.3)"),
+        "{said}"
+    );
+}

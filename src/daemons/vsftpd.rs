@@ -91,10 +91,20 @@ fn find(host: &Host, chosen: Option<&Path>) -> Result<Vec<Instance>, ConfigError
         return Ok(vec![single(path.to_path_buf())]);
     }
     let mut instances = Vec::new();
-    for command in units::commands(&host.disk, "vsftpd.service")? {
-        let unit = PathBuf::from("/etc/systemd/system/vsftpd.service");
-        let arguments = command.words.get(1..).unwrap_or_default();
-        instances.push(Instance::new(host, arguments, unit));
+    let mut units = vec!["vsftpd.service".to_owned()];
+    units.extend(units::instances(&host.disk, NAME)?);
+    for unit in units {
+        let path = Path::new("/etc/systemd/system").join(&unit);
+        for command in units::commands(&host.disk, &unit)? {
+            let arguments = command.words.get(1..).unwrap_or_default();
+            let instance = Instance::new(host, arguments, path.clone());
+            if !instances
+                .iter()
+                .any(|known: &Instance| known.parts == instance.parts)
+            {
+                instances.push(instance);
+            }
+        }
     }
     let mut paths: Vec<PathBuf> = PATHS.iter().map(PathBuf::from).collect();
     let names = host.disk.list(Path::new(FOLDER))?.unwrap_or_default();

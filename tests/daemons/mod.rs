@@ -15,6 +15,7 @@ mod corpus;
 mod discovery;
 mod fuzz;
 mod live;
+mod odd;
 mod proftpd;
 mod pure_ftpd;
 mod running;

@@ -166,6 +166,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "the address given to passive clients is private, loopback or reserved for documentation",
     ),
     (
+        "no-public-address",
+        Severity::Info,
+        "the daemon gives passive clients its own address, and this host has private ones only",
+    ),
+    (
         "several-addresses",
         Severity::Warning,
         "more than one address for passive clients is configured: only one counts",
@@ -249,6 +254,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "restart-needed",
         Severity::Warning,
         "the daemon was started before its configuration last changed: it may run with the old one",
+    ),
+    (
+        "running-differs",
+        Severity::Warning,
+        "the daemon was started with other arguments than it is configured with: it uses other ports until it is restarted",
     ),
     (
         "cpanel-generated-differs",

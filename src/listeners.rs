@@ -5,6 +5,7 @@ mod diag;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 /// A socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,17 @@ pub struct Listener {
     pub address: SocketAddr,
     /// The socket's inode, by which its process is found.
     pub inode: u64,
+}
+
+/// A Unix socket that listens at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixListener {
+    /// The socket's inode, by which its process is found.
+    pub inode: u64,
+    /// Where it was bound; something else may lie there by now.
+    pub path: PathBuf,
+    /// The lower 32 bits of the inode of the file that it was bound to.
+    pub file: u32,
 }
 
 /// A process.
@@ -41,7 +53,15 @@ pub fn listeners() -> std::io::Result<Vec<Listener>> {
     })
 }
 
-/// The same from /proc. A kernel without IPv6 has no such file, which is no error.
+/// The Unix sockets that listen.
+///
+/// # Errors
+/// When the kernel does not say: it may lack `unix_diag`.
+pub fn unix_listeners() -> std::io::Result<Vec<UnixListener>> {
+    diag::unix_listeners()
+}
+
+/// The TCP sockets from /proc. A kernel without IPv6 has no such file, which is no error.
 fn from_proc() -> std::io::Result<Vec<Listener>> {
     let mut found = Vec::new();
     for path in ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"] {

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use firewall::backend::Desired;
 use firewall::host::lock::Lock;
 use firewall::model::reach::Family;
+use firewall::netfilter::interfaces;
 
 use crate::cli::Command;
 use crate::daemons::{self, Discovery, Request};
@@ -48,7 +49,14 @@ pub fn run(
 
 /// Reads the daemons' configuration.
 fn discover(settings: &Settings) -> anyhow::Result<Discovery> {
-    let request = request(settings);
+    let mut request = request(settings);
+    if request.root.is_none() {
+        let interfaces = interfaces().context("cannot see the addresses of this host")?;
+        request.addresses = interfaces
+            .into_iter()
+            .flat_map(|interface| interface.addresses)
+            .collect();
+    }
     let mut discovery = daemons::discover(&request)?;
     daemons::about_running(&request, &mut discovery.readings)?;
     Ok(discovery)
@@ -63,6 +71,7 @@ fn request(settings: &Settings) -> Request {
         environment: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
+        addresses: Vec::new(),
         instead: Vec::new(),
     }
 }

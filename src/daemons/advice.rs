@@ -1,13 +1,12 @@
 //! The findings that are the same for every daemon.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use firewall::model::ports::{PortRange, PortSet};
 
 use super::{ConfigErrorKind, Discovery, Host, Request};
 use crate::findings::{Finding, Location};
-use crate::passive::{Advertised, Reading};
+use crate::passive::Reading;
 
 /// What one reading gives rise to.
 pub(super) fn about_one(host: &Host, reading: &mut Reading) {
@@ -49,7 +48,6 @@ pub(super) fn about_one(host: &Host, reading: &mut Reading) {
     } else {
         findings.extend(about_ephemeral(host, reading, &written));
     }
-    findings.extend(reading.advertised.iter().filter_map(about_address));
     reading.findings.extend(findings);
 }
 
@@ -147,65 +145,6 @@ fn about_ephemeral(host: &Host, reading: &Reading, written: &PortSet) -> Option<
             .with_hint(hint)
             .at(reading.passive.first()?.location.clone()),
     )
-}
-
-/// An address that clients out on the Internet cannot connect to. EPSV carries none, so it is immune.
-fn about_address(advertised: &Advertised) -> Option<Finding> {
-    let address: IpAddr = advertised.address.parse().ok()?;
-    let what = match address {
-        IpAddr::V4(address) => unreachable_v4(address),
-        IpAddr::V6(address) => unreachable_v6(address),
-    }?;
-    let directive = advertised.directive;
-    let message =
-        format!("{directive} {address} is {what}: clients from outside are sent there by PASV");
-    let hint = match directive {
-        "pasv_address" => {
-            "write the public address: pasv_address=ADDRESS, or remove the line".to_owned()
-        }
-        _ => format!("write the public address: {directive} ADDRESS, or remove the line"),
-    };
-    Some(
-        Finding::new("private-address", message)
-            .with_hint(hint)
-            .at(advertised.location.clone()),
-    )
-}
-
-fn unreachable_v4(address: Ipv4Addr) -> Option<&'static str> {
-    let [first, second, ..] = address.octets();
-    if address.is_unspecified() {
-        Some("no address")
-    } else if address.is_loopback() {
-        Some("a loopback address")
-    } else if address.is_private() {
-        Some("a private address")
-    } else if address.is_link_local() {
-        Some("a link-local address")
-    } else if address.is_documentation() {
-        Some("an address for documentation")
-    } else if first == 100 && (64..128).contains(&second) {
-        Some("an address behind a carrier's NAT (100.64.0.0/10)")
-    } else {
-        None
-    }
-}
-
-fn unreachable_v6(address: Ipv6Addr) -> Option<&'static str> {
-    let segments = address.segments();
-    if address.is_unspecified() {
-        Some("no address")
-    } else if address.is_loopback() {
-        Some("a loopback address")
-    } else if segments[0] & 0xFE00 == 0xFC00 {
-        Some("a private address")
-    } else if segments[0] & 0xFFC0 == 0xFE80 {
-        Some("a link-local address")
-    } else if segments[0] == 0x2001 && segments[1] == 0x0DB8 {
-        Some("an address for documentation")
-    } else {
-        None
-    }
 }
 
 /// Files that someone besides root can change decide what is opened.

@@ -212,6 +212,13 @@ impl Disk {
         self.loose.take()
     }
 
+    /// A program's file, open for reading; `None` when there is none that can be read.
+    pub fn file(&self, path: &Path) -> Option<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = File::from(self.open(path, flags).ok()?);
+        file.metadata().ok()?.is_file().then_some(file)
+    }
+
     /// The names in a folder except `.` and `..`, in strcmp order, or `None` when there is no such folder.
     ///
     /// # Errors

@@ -61,34 +61,60 @@ impl Host {
         matching.next().map(|(_, value)| value.as_str())
     }
 
-    /// The running processes; none of an image. What cannot be read has ended or is someone else's: it is left out.
+    /// The processes that run in this network; none of an image. What cannot be read has ended: it is left out.
     pub fn processes(&self) -> &[Process] {
         self.processes.get_or_init(|| {
-            if self.is_live() {
-                self.read_processes()
-            } else {
-                Vec::new()
+            if !self.is_live() {
+                return Vec::new();
             }
+            let names = self.disk.list(Path::new("/proc")).ok().flatten();
+            let ids = names.unwrap_or_default();
+            let ids = ids.iter().filter_map(|name| name.to_str()?.parse().ok());
+            ids.filter_map(Process::of).collect()
+        })
+    }
+}
+
+impl Process {
+    /// The process of that id; `None` when it has ended, has no arguments, or is in another network: a container's.
+    pub fn of(id: u32) -> Option<Self> {
+        let folder = PathBuf::from(format!("/proc/{id}"));
+        let network = |folder: &Path| std::fs::read_link(folder.join("ns/net")).ok();
+        let bytes = std::fs::read(folder.join("cmdline")).ok()?;
+        let end = bytes.iter().rposition(|&byte| byte != 0)?;
+        if network(&folder)? != network(Path::new("/proc/thread-self"))? {
+            return None;
+        }
+        let arguments = bytes[..=end].split(|&byte| byte == 0).map(text::clean);
+        Some(Self {
+            id,
+            arguments: arguments.collect(),
         })
     }
 
-    fn read_processes(&self) -> Vec<Process> {
-        let proc = Path::new("/proc");
-        let names = self.disk.list(proc).ok().flatten().unwrap_or_default();
-        let ids = names
-            .iter()
-            .filter_map(|name| name.to_str()?.parse::<u32>().ok());
-        ids.filter_map(|id| {
-            let bytes = std::fs::read(proc.join(id.to_string()).join("cmdline")).ok()?;
-            let arguments: Vec<String> = bytes.split(|&byte| byte == 0).map(text::clean).collect();
-            (!arguments.first()?.is_empty()).then_some(Process { id, arguments })
-        })
-        .collect()
+    /// The name of its program and what stands behind. A daemon that has written a title over its command line
+    /// (`vsftpd: LISTENER`, `pure-ftpd (SERVER)`) has no such name any more (RUN).
+    pub fn command(&self) -> Option<(&str, &[String])> {
+        let (program, arguments) = self.arguments.split_first()?;
+        Some((Path::new(program).file_name()?.to_str()?, arguments))
     }
 
-    /// The working folder of a process.
-    pub fn working_folder(process: &Process) -> Option<PathBuf> {
-        std::fs::read_link(format!("/proc/{}/cwd", process.id)).ok()
+    /// The file that shows its command line.
+    pub fn file(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/cmdline", self.id))
+    }
+
+    /// A path as the process takes it: relative ones from its working folder.
+    pub fn path(&self, written: &str) -> PathBuf {
+        let folder = std::fs::read_link(format!("/proc/{}/cwd", self.id));
+        folder.unwrap_or_default().join(written)
+    }
+
+    /// The user that it runs for, whatever it can make /proc look like; `None` when it has ended.
+    pub fn user(&self) -> Option<u32> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        line.split_ascii_whitespace().next()?.parse().ok()
     }
 }
 

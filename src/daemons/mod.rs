@@ -11,6 +11,7 @@ pub mod edit;
 mod error;
 mod filezilla_server;
 mod host;
+mod nat;
 mod proftpd;
 mod pure_ftpd;
 mod pyftpdlib;
@@ -21,11 +22,12 @@ mod text;
 mod units;
 mod vsftpd;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use edit::{Change, Edit, set_range};
 pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
-pub use host::Host;
+pub use host::{Host, Process};
 pub use restart::{Restart, restart};
 pub use running::{about_running, is_daemon};
 pub(crate) use text::clean;
@@ -40,18 +42,21 @@ pub trait Daemon: Sync {
     /// The name, as `--daemon` takes it.
     fn name(&self) -> &'static str;
 
-    /// Whether finding it means looking through every process: that is left out when another daemon is here and
-    /// nobody asks for this one.
-    fn is_costly(&self) -> bool {
-        false
-    }
-
     /// What its configuration says, one reading per instance; none when the daemon is not here. `chosen` is the
     /// configuration that `--daemon-config` names.
     ///
     /// # Errors
     /// When a file cannot be read to its end. A configuration that the daemon would refuse is a reading, not an error.
     fn read(&self, host: &Host, chosen: Option<&Path>) -> Result<Vec<Reading>, ConfigError>;
+
+    /// What the daemon makes of the command line of a process that runs it; `None` when the process is no such daemon,
+    /// or shows another command line than it was started with.
+    ///
+    /// # Errors
+    /// When a file that the command line names cannot be read to its end.
+    fn started(&self, _: &Host, _: &Process) -> Result<Option<Reading>, ConfigError> {
+        Ok(None)
+    }
 
     /// The ways to give its configuration a passive range, the one that an administrator would take first. Nothing is
     /// written; whether a way does what it should is proved by reading what it would come to ([`set_range`]).
@@ -114,6 +119,8 @@ pub struct Request {
     pub only: Option<String>,
     /// Environment variables that the daemons are known to have, besides those of their units.
     pub environment: Vec<(String, String)>,
+    /// The addresses of this host's interfaces; none of an image, or where they do not matter.
+    pub addresses: Vec<IpAddr>,
     /// Texts to read instead of what is in the files of that name, as the daemon knows them; the files may be missing.
     pub instead: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -145,17 +152,9 @@ pub fn discover(request: &Request) -> Result<Discovery, ConfigError> {
 
 fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError> {
     let mut discovery = Discovery::default();
-    for daemon in DAEMONS {
-        if request
-            .only
-            .as_deref()
-            .is_some_and(|only| only != daemon.name())
-        {
-            continue;
-        }
-        if daemon.is_costly() && request.only.is_none() && !discovery.readings.is_empty() {
-            continue;
-        }
+    let only = request.only.as_deref();
+    let wanted = |daemon: &&&dyn Daemon| only.is_none_or(|only| only == daemon.name());
+    for daemon in DAEMONS.iter().filter(wanted) {
         let mut chosen = request
             .overrides
             .iter()
@@ -169,14 +168,43 @@ fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError>
             discovery.readings.extend(read(*daemon, host, Some(path))?);
         }
     }
+    // Only now, since it means looking through every process.
+    if discovery.readings.is_empty() {
+        for daemon in DAEMONS.iter().filter(wanted) {
+            discovery.readings.extend(started_by_hand(*daemon, host)?);
+        }
+    }
     if request.overrides.is_empty() {
-        cpanel::apply(host, request.only.as_deref(), &mut discovery)?;
+        cpanel::apply(host, only, &mut discovery)?;
     }
     for reading in &mut discovery.readings {
         advice::about_one(host, reading);
+        nat::about_one(&request.addresses, reading);
     }
     advice::about_all(request, &mut discovery);
     Ok(discovery)
+}
+
+/// What runs with no configuration in any usual place: then its command line is the configuration.
+fn started_by_hand(daemon: &dyn Daemon, host: &Host) -> Result<Vec<Reading>, ConfigError> {
+    let mut known: Vec<&[String]> = Vec::new();
+    let mut readings = Vec::new();
+    for process in host.processes() {
+        // A session shows what its daemon was started with.
+        if !known.contains(&process.arguments.as_slice())
+            && let Some(reading) = daemon.started(host, process)?
+        {
+            known.push(&process.arguments);
+            readings.push(reading);
+        }
+    }
+    Ok(readings)
+}
+
+/// The daemon of that name.
+fn named(name: &str) -> Option<&'static dyn Daemon> {
+    let mut daemons = DAEMONS.iter().copied();
+    daemons.find(|daemon| daemon.name() == name)
 }
 
 /// The test that the one daemon named has for its configuration, where it has one.
@@ -185,8 +213,7 @@ fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError>
 /// When what starts the daemon cannot be read.
 pub fn trial(request: &Request) -> Result<Option<Trial>, ConfigError> {
     let host = Host::new(request)?;
-    let named = |daemon: &&&dyn Daemon| request.only.as_deref() == Some(daemon.name());
-    let Some(daemon) = DAEMONS.iter().find(named) else {
+    let Some(daemon) = request.only.as_deref().and_then(named) else {
         return Ok(None);
     };
     let mut chosen = request.overrides.iter();
@@ -204,7 +231,11 @@ fn relocate(discovery: &mut Discovery, shown: &dyn Fn(&Path) -> PathBuf) {
     discovery.findings.iter_mut().for_each(finding);
     for reading in &mut discovery.readings {
         reading.findings.iter_mut().for_each(finding);
-        for path in &mut reading.files {
+        for path in reading
+            .files
+            .iter_mut()
+            .chain(&mut reading.read_by_sessions)
+        {
             *path = shown(path);
         }
         for range in &mut reading.passive {

@@ -6,6 +6,7 @@ mod include;
 mod lines;
 mod modules;
 mod parse;
+mod program;
 mod sections;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use firewall::model::ports::{PortRange, PortSet};
 
 use self::parse::{Build, Parsed, Settings, Start};
+use self::program::Program;
 use super::units::{self, Command};
 use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Trial, text};
 use crate::findings::{Finding, Location};
@@ -87,13 +89,11 @@ impl Daemon for ProFtpd {
             return Ok(None);
         };
         let invocation = Invocation::find(host)?;
-        let program = PROGRAMS
-            .iter()
-            .find(|program| host.disk.kind(Path::new(program)).is_some());
-        let Some(program) = program else {
+        let Some(program) = invocation.program(host) else {
             return Ok(None);
         };
-        let mut words = vec![(*program).to_owned(), "-t".to_owned(), "-c".to_owned()];
+        let program = program.display().to_string();
+        let mut words = vec![program, "-t".to_owned(), "-c".to_owned()];
         words.push(found.path.display().to_string());
         for define in &invocation.defines {
             words.push(format!("-D{}", String::from_utf8_lossy(define)));
@@ -132,15 +132,18 @@ impl ProFtpd {
         let Some(source) = host.disk.read(&path)? else {
             return missing(chosen, &path).map(|()| None);
         };
-        let build = if path == Path::new(PATHS[0]) || chosen.is_some() {
-            Build::Debian
-        } else {
-            Build::Other
-        };
+        let program = invocation.program(host);
+        let program = program.and_then(|path| Program::read(&host.disk, &path));
+        // Without a program to ask, Debian's path is taken for Debian's build.
+        let known = program.as_ref().map_or(
+            path == Path::new(PATHS[0]) || chosen.is_some(),
+            Program::is_known,
+        );
         let start = Start {
             defines: invocation.defines,
             environment: invocation.environment,
-            build,
+            build: if known { Build::Known } else { Build::Other },
+            modules: program.map_or_else(modules::debians, |program| program.modules),
         };
         let parsed = parse::parse(host, start, &path, source.bytes)?;
         Ok(Some(Found {
@@ -163,6 +166,7 @@ fn missing(chosen: Option<&Path>, path: &Path) -> Result<(), ConfigError> {
 /// How the daemon is started: `-c FILE`, `-D NAME`, and the environment it gets.
 #[derive(Debug, Default)]
 struct Invocation {
+    program: Option<PathBuf>,
     file: Option<PathBuf>,
     defines: BTreeSet<Vec<u8>>,
     environment: Vec<(String, String)>,
@@ -178,7 +182,8 @@ impl Invocation {
         let mut invocation = Self::default();
         for command in commands {
             invocation.environment = command.environment;
-            let mut words = command.words.into_iter().skip(1);
+            let mut words = command.words.into_iter();
+            invocation.program = words.next().map(PathBuf::from);
             while let Some(word) = words.next() {
                 match word.as_str() {
                     "-c" | "--config" => invocation.file = words.next().map(PathBuf::from),
@@ -199,6 +204,13 @@ impl Invocation {
             .environment
             .extend(host.environment.iter().cloned());
         Ok(invocation)
+    }
+
+    /// The program that runs here: the unit's, else where it usually is.
+    fn program(&self, host: &Host) -> Option<PathBuf> {
+        let usual = PROGRAMS.iter().map(PathBuf::from);
+        let mut places = self.program.clone().into_iter().chain(usual);
+        places.find(|path| path.is_absolute() && host.disk.kind(path).is_some())
     }
 }
 

@@ -12,7 +12,7 @@ use firewall::model::ports::PortRange;
 
 use self::switches::{argument_switches, script_switches};
 use super::disk::Kind;
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Trial, text, units};
+use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Process, Trial, text, units};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -65,46 +65,31 @@ impl Daemon for PureFtpd {
         let Some(way) = way else {
             return Ok(Vec::new());
         };
-        let mut reading = Reading::new(NAME);
-        let switches = match &way {
-            Way::File(path) | Way::Script(path) => {
-                let Some(source) = host.disk.read(path)? else {
-                    let error =
-                        ConfigError::new(ConfigErrorKind::Missing, path, "there is no such file");
-                    return Err(error.with_help(
-                        "the unit or --daemon-config names it: create it, or name another",
-                    ));
-                };
-                if matches!(way, Way::Script(_)) {
-                    reading.files.push(path.clone());
-                    script_switches(path, &source.bytes)
-                } else {
-                    let mut file = simpleconf::Simpleconf::default();
-                    file.file(host, path, &source.bytes, None, 0)?;
-                    reading.files = file.files;
-                    reading.refuses = file.refuses;
-                    reading.findings = file.findings;
-                    file.switches
-                }
-            }
-            Way::Wrapper(folder) => {
-                let wrapped = wrapper::read(host, folder)?;
-                reading.files = wrapped.files;
-                reading.refuses = wrapped.refuses;
-                reading.findings = wrapped.findings;
-                wrapped.switches
-            }
-            Way::Arguments(path, arguments) => {
-                reading.files.push(path.clone());
-                argument_switches(path, arguments)
-            }
-        };
-        interpret(&switches, &mut reading);
+        let mut reading = configured(host, &way)?;
         if chosen.is_none() {
             about_other_files(host, &way, &mut reading)?;
             super_server_ports(host, &way, &mut reading)?;
         }
         Ok(vec![reading])
+    }
+
+    fn started(&self, host: &Host, process: &Process) -> Result<Option<Reading>, ConfigError> {
+        // Anybody can name a program so, and a file behind it.
+        let Some((name, arguments)) = process.command() else {
+            return Ok(None);
+        };
+        let is_daemon = name.starts_with(NAME) && !name.contains([' ', ':']);
+        if !is_daemon || name.contains("wrapper") || process.user() != Some(0) {
+            return Ok(None);
+        }
+        let way = match arguments {
+            [file] if !file.starts_with('-') => Way::File(process.path(file)),
+            _ => Way::Arguments(process.file(), arguments.to_vec()),
+        };
+        match &way {
+            Way::File(path) if host.disk.kind(path).is_none() => Ok(None),
+            way => configured(host, way).map(Some),
+        }
     }
 
     fn ways(
@@ -130,6 +115,46 @@ impl Daemon for PureFtpd {
             environment: Vec::new(),
         }))
     }
+}
+
+/// What it makes of a configuration.
+fn configured(host: &Host, way: &Way) -> Result<Reading, ConfigError> {
+    let mut reading = Reading::new(NAME);
+    let switches = match way {
+        Way::File(path) | Way::Script(path) => {
+            let Some(source) = host.disk.read(path)? else {
+                let error =
+                    ConfigError::new(ConfigErrorKind::Missing, path, "there is no such file");
+                return Err(error.with_help(
+                    "the unit or --daemon-config names it: create it, or name another",
+                ));
+            };
+            if matches!(way, Way::Script(_)) {
+                reading.files.push(path.clone());
+                script_switches(path, &source.bytes)
+            } else {
+                let mut file = simpleconf::Simpleconf::default();
+                file.file(host, path, &source.bytes, None, 0)?;
+                reading.files = file.files;
+                reading.refuses = file.refuses;
+                reading.findings = file.findings;
+                file.switches
+            }
+        }
+        Way::Wrapper(folder) => {
+            let wrapped = wrapper::read(host, folder)?;
+            reading.files = wrapped.files;
+            reading.refuses = wrapped.refuses;
+            reading.findings = wrapped.findings;
+            wrapped.switches
+        }
+        Way::Arguments(path, arguments) => {
+            reading.files.push(path.clone());
+            argument_switches(path, arguments)
+        }
+    };
+    interpret(&switches, &mut reading);
+    Ok(reading)
 }
 
 /// How the daemon gets a configuration that was named: a folder is Debian's.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use firewall::model::ports::{PortRange, PortSet};
 
 use super::edit::not_editable;
-use super::{ConfigError, Daemon, Edit, Host};
+use super::{ConfigError, Daemon, Edit, Host, Process};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -21,24 +21,29 @@ impl Daemon for Pyftpdlib {
         NAME
     }
 
-    fn is_costly(&self) -> bool {
-        true
+    /// There is nothing to read but what runs.
+    fn read(&self, _: &Host, _: Option<&Path>) -> Result<Vec<Reading>, ConfigError> {
+        Ok(Vec::new())
     }
 
-    fn read(&self, host: &Host, _: Option<&Path>) -> Result<Vec<Reading>, ConfigError> {
-        let readings = host.processes().iter().filter_map(|process| {
-            let mut words = process
-                .arguments
-                .iter()
-                .skip_while(|word| *word != "-m")
-                .skip(1);
-            (words.next()? == NAME).then(|| {
-                let file = PathBuf::from(format!("/proc/{}/cmdline", process.id));
-                let words: Vec<&str> = words.map(String::as_str).collect();
-                from_arguments(host, file, &words)
-            })
-        });
-        Ok(readings.collect())
+    fn started(&self, host: &Host, process: &Process) -> Result<Option<Reading>, ConfigError> {
+        let arguments = process.arguments.iter().map(String::as_str);
+        let mut words = arguments.skip_while(|word| *word != "-m").skip(1);
+        if words.next() != Some(NAME) {
+            return Ok(None);
+        }
+        let words: Vec<&str> = words.collect();
+        let mut reading = from_arguments(host, process.file(), &words);
+        if let Some(user) = process.user().filter(|user| *user != 0) {
+            let message =
+                format!("user {user} runs it, and decides with its --range what is opened");
+            reading.findings.push(
+                Finding::new("user-writable", message)
+                    .with_hint("pass --range only where that user may open ports")
+                    .at(Location::file(process.file())),
+            );
+        }
+        Ok(Some(reading))
     }
 
     fn ways(

@@ -1,5 +1,6 @@
 //! How a daemon is made to read its configuration anew.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::disk::Kind;
@@ -56,7 +57,7 @@ pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
     if there(CPANEL_RESTART) && cpanel::manages(host, reading.daemon)? {
         return Ok(Restart::Command(vec![CPANEL_RESTART.to_owned()]));
     }
-    let instance = instance(reading);
+    let instance = instance(host, reading)?;
     let services = services(reading.daemon);
     let names = instance
         .iter()
@@ -94,15 +95,29 @@ pub(super) fn services(daemon: &str) -> &'static [&'static str] {
         .unwrap_or_default()
 }
 
-/// RHEL's vsftpd@NAME runs /etc/vsftpd/NAME.conf; vsftpd.service runs vsftpd.conf.
-fn instance(reading: &Reading) -> Option<String> {
-    let file = reading
+/// The enabled instance that runs vsftpd with the reading's file. RHEL's target starts one for each file of its folder
+/// by itself: vsftpd@NAME for /etc/vsftpd/NAME.conf, but vsftpd.service for vsftpd.conf.
+fn instance(host: &Host, reading: &Reading) -> Result<Option<String>, ConfigError> {
+    let Some(file) = reading
         .files
         .first()
-        .filter(|_| reading.daemon == vsftpd::NAME)?;
-    let in_folder = file.parent()?.ends_with("etc/vsftpd");
-    let name = file.file_stem()?.to_str()?;
-    (in_folder && name != "vsftpd").then(|| format!("vsftpd@{name}"))
+        .filter(|_| reading.daemon == vsftpd::NAME)
+    else {
+        return Ok(None);
+    };
+    for unit in units::instances(&host.disk, vsftpd::NAME)? {
+        for command in units::commands(&host.disk, &unit)? {
+            if command.words.iter().any(|word| Path::new(word) == file) {
+                return Ok(unit.strip_suffix(".service").map(str::to_owned));
+            }
+        }
+    }
+    let in_folder = file
+        .parent()
+        .is_some_and(|folder| folder.ends_with("etc/vsftpd"));
+    let name = file.file_stem().and_then(OsStr::to_str);
+    let name = name.filter(|name| in_folder && *name != "vsftpd");
+    Ok(name.map(|name| format!("vsftpd@{name}")))
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -1,19 +1,21 @@
-//! What runs against what is configured: was the daemon started before its configuration last changed?
+//! What runs against what is configured: was the daemon started before its configuration last changed, and was it
+//! started with other arguments?
+
+mod age;
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use rustix::time::{ClockId, clock_gettime};
 
-use super::{Host, Request, filezilla_server, proftpd, pure_ftpd, pyftpdlib, sftpgo, text, vsftpd};
+use self::age::{Age, NANOSECONDS, real_time_at_boot};
+use super::{
+    Host, Process, Request, filezilla_server, proftpd, pure_ftpd, pyftpdlib, sftpgo, vsftpd,
+};
 use crate::findings::{Finding, Location};
 use crate::listeners::{self, Listener, Owner};
 use crate::passive::Reading;
 
-/// `USER_HZ`, in which /proc/PID/stat counts: 100 on every architecture that servers run on (proc(5)).
-const TICKS_PER_SECOND: i64 = 100;
-const NANOSECONDS: i64 = 1_000_000_000;
 /// A process's start is known to a tick; a file that was written just before it must not look newer.
 const TOLERANCE: i64 = NANOSECONDS / 10;
 
@@ -38,62 +40,145 @@ pub fn is_daemon(process: &Owner) -> Option<&'static str> {
     }
 }
 
-/// Adds a finding to each reading whose daemon was started before a file of the reading last changed. Images have no
-/// processes.
+/// Adds findings to each reading whose daemon was started before a file of the reading last changed, or with other
+/// arguments than the reading is of. Images have no processes.
 ///
 /// # Errors
-/// When it cannot be seen what listens, or a unit that says how to restart the daemon cannot be read.
+/// When it cannot be seen what listens, or what the daemon was started with cannot be read.
 pub fn about_running(request: &Request, readings: &mut [Reading]) -> anyhow::Result<()> {
     if request.root.is_some() {
         return Ok(());
     }
-    // Nothing that runs is older than the last boot: most configurations are, and then no process is looked at.
+    // Nothing that runs is older than the last boot: most configurations are, and then no process is looked at, but
+    // for the daemons that do not write over their command line.
     let booted = real_time_at_boot();
-    let mut changes: Vec<_> = readings
+    let changes: Vec<_> = readings
         .iter()
         .map(|reading| last_change(reading).filter(|(_, at)| *at > booted))
         .collect();
-    if changes.iter().all(Option::is_none) {
+    let tells = |reading: &Reading| matches!(reading.daemon, pure_ftpd::NAME | vsftpd::NAME);
+    if changes.iter().all(Option::is_none) && !readings.iter().any(tells) {
         return Ok(());
     }
     let sockets = listeners::listeners().context("cannot see which daemons listen")?;
     let mut everything = None;
     let host = Host::new(request)?;
-    for index in 0..readings.len() {
-        let Some((path, changed)) = changes[index].take() else {
+    for (index, change) in changes.into_iter().enumerate() {
+        if change.is_none() && !tells(&readings[index]) {
             continue;
-        };
+        }
         let same = |reading: &&Reading| reading.daemon == readings[index].daemon;
         let alone = readings.iter().filter(same).count() == 1;
         let reading = &mut readings[index];
-        // A pid file names the process that takes connections, on whatever port it was started with.
-        let mut running = listening(&recorded(reading.daemon), &sockets, reading, alone);
-        running.extend(listening(
-            &supervised(reading.daemon),
-            &sockets,
-            reading,
-            false,
-        ));
-        // Only where something listens, and neither systemd nor the daemon says which process: look at them all.
-        if running.is_empty() && taken(&sockets, reading) {
-            let all = everything.get_or_insert_with(listeners::processes);
-            running = listening(all, &sockets, reading, false);
+        let running = running(reading, &sockets, alone, &mut everything);
+        let mut findings = Vec::new();
+        if let Some((path, changed)) = change {
+            findings.extend(outdated(&running, reading.daemon, &path, changed));
         }
-        let outdated = running
-            .into_iter()
-            .filter_map(|owner| Some((start(owner.id)? + booted, owner)))
-            .filter(|(started, _)| changed > started + TOLERANCE)
-            .min_by_key(|(started, _)| *started);
-        if let Some((_, owner)) = outdated {
-            let hint = super::restart(&host, reading)?;
-            let finding = finding(reading.daemon, &owner, &path);
-            reading.findings.push(match hint.command() {
-                Some(command) => finding.with_hint(format!("restart it: {command}")),
-                None => finding.with_hint("restart it the way it was started"),
-            });
+        for owner in &running {
+            findings.extend(otherwise(&host, reading, owner)?);
+        }
+        for finding in findings {
+            let hint = match super::restart(&host, reading)?.command() {
+                Some(command) => format!("restart it: {command}"),
+                None => "restart it the way it was started".to_owned(),
+            };
+            reading.findings.push(finding.with_hint(hint));
         }
     }
     Ok(())
+}
+
+/// The processes that take the connections of a reading's daemon.
+fn running(
+    reading: &Reading,
+    sockets: &[Listener],
+    alone: bool,
+    everything: &mut Option<Vec<u32>>,
+) -> Vec<Owner> {
+    // A pid file names the process that takes connections, on whatever port it was started with.
+    let mut running = listening(&recorded(reading.daemon), sockets, reading, alone);
+    running.extend(listening(
+        &supervised(reading.daemon),
+        sockets,
+        reading,
+        false,
+    ));
+    // Only where something listens, and neither systemd nor the daemon says which process: look at them all.
+    if running.is_empty() && taken(sockets, reading) {
+        let all = everything.get_or_insert_with(listeners::processes);
+        running = listening(all, sockets, reading, false);
+    }
+    running.sort_unstable();
+    running.dedup();
+    running
+}
+
+/// The oldest of the processes that have what was in a file before it last changed.
+fn outdated(running: &[Owner], daemon: &str, path: &Path, changed: i64) -> Option<Finding> {
+    let aged = running
+        .iter()
+        .filter_map(|owner| Some((Age::of(owner.id, daemon)?, owner)));
+    let older = aged.filter(|(age, _)| changed > age.read() + TOLERANCE);
+    let (age, owner) = older.min_by_key(|(age, _)| age.started)?;
+    let what = format!("{daemon} (pid {})", owner.id);
+    let message = match age.reread {
+        Some(_) => format!(
+            "{what} last read its configuration before this file changed: it runs with what was there before"
+        ),
+        None if age.leaves_traces => format!(
+            "{what} was started before this file last changed: it runs with what was there before"
+        ),
+        None => format!(
+            "{what} was started before this file last changed: it runs with what was there before, unless it has got a \
+             SIGHUP since, which leaves no trace"
+        ),
+    };
+    Some(Finding::new("restart-needed", message).at(Location::file(path)))
+}
+
+/// What is different, when a process was started with other arguments than the configuration says.
+fn otherwise(host: &Host, reading: &Reading, owner: &Owner) -> anyhow::Result<Option<Finding>> {
+    let (Some(process), Some(daemon)) = (Process::of(owner.id), super::named(reading.daemon))
+    else {
+        return Ok(None);
+    };
+    let Some(now) = daemon.started(host, &process)? else {
+        return Ok(None);
+    };
+    let mut differences = Vec::new();
+    if now.effective != reading.effective {
+        differences.push(format!(
+            "passive ports {}, not {}",
+            now.effective, reading.effective
+        ));
+    }
+    if now.control != reading.control {
+        let list = |ports: &[u16]| {
+            ports
+                .iter()
+                .map(u16::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let (now, configured) = (list(&now.control), list(&reading.control));
+        differences.push(format!("control port {now}, not {configured}"));
+    }
+    if differences.is_empty() {
+        return Ok(None);
+    }
+    let message = format!(
+        "{} (pid {}) was not started as it is configured, but as `{}`: {}",
+        reading.daemon,
+        owner.id,
+        process.arguments.join(" "),
+        differences.join("; ")
+    );
+    let finding = Finding::new("running-differs", message);
+    Ok(Some(match reading.files.first() {
+        Some(file) => finding.at(Location::file(file)),
+        None => finding,
+    }))
 }
 
 /// The processes that systemd has started for the daemon: hints, what each of them is and does is looked at.
@@ -145,15 +230,6 @@ fn listening(ids: &[u32], sockets: &[Listener], reading: &Reading, anywhere: boo
         .collect()
 }
 
-fn finding(daemon: &str, owner: &Owner, path: &Path) -> Finding {
-    let message = format!(
-        "{daemon} (pid {}) was started before this file last changed: it runs with what was there before, unless it \
-         was told to read it again",
-        owner.id
-    );
-    Finding::new("restart-needed", message).at(Location::file(path))
-}
-
 /// The process, when its name may be a daemon's: most are sorted out by one small file.
 fn named(id: u32) -> Option<Owner> {
     let name = std::fs::read(format!("/proc/{id}/comm")).ok()?;
@@ -180,54 +256,14 @@ fn listens(owner: &Owner, sockets: &[Listener], reading: &Reading, anywhere: boo
 
 /// The file that changed last, and when, in nanoseconds since 1970. The inode's time also shows a file that was moved
 /// into place with an older content time.
-fn last_change(reading: &Reading) -> Option<(std::path::PathBuf, i64)> {
-    let changes = reading.files.iter().filter_map(|path| {
+fn last_change(reading: &Reading) -> Option<(PathBuf, i64)> {
+    let kept = reading.files.iter();
+    let kept = kept.filter(|path| !reading.read_by_sessions.contains(path));
+    let changes = kept.filter_map(|path| {
         let metadata = std::fs::metadata(path).ok()?;
         let at = metadata.ctime() * NANOSECONDS + metadata.ctime_nsec();
         // What /proc shows of a process changes all the time.
         (!path.starts_with("/proc")).then(|| (path.clone(), at))
     });
     changes.max_by_key(|(_, at)| *at)
-}
-
-/// What the clock on the wall would have said when the machine booted, in nanoseconds since 1970.
-fn real_time_at_boot() -> i64 {
-    let nanoseconds = |clock| {
-        let time = clock_gettime(clock);
-        time.tv_sec * NANOSECONDS + time.tv_nsec
-    };
-    nanoseconds(ClockId::Realtime) - nanoseconds(ClockId::Boottime)
-}
-
-/// When a process started, in nanoseconds since boot: field 22 of /proc/PID/stat, behind the name in parentheses.
-fn start(id: u32) -> Option<i64> {
-    let bytes = std::fs::read(format!("/proc/{id}/stat")).ok()?;
-    let stat = text::clean(&bytes);
-    let fields = &stat[stat.rfind(')')? + 1..];
-    let ticks: i64 = fields.split_ascii_whitespace().nth(19)?.parse().ok()?;
-    Some(ticks * (NANOSECONDS / TICKS_PER_SECOND))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{NANOSECONDS, real_time_at_boot, start};
-
-    #[test]
-    fn a_process_starts_when_it_does() {
-        let before = std::time::SystemTime::now();
-        let mut child = std::process::Command::new("sleep")
-            .arg("9")
-            .spawn()
-            .unwrap();
-        let started = start(child.id()).unwrap() + real_time_at_boot();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let before = before.duration_since(std::time::UNIX_EPOCH).unwrap();
-        let difference = started - i64::try_from(before.as_nanos()).unwrap();
-        // A tick early at most; late as long as a busy machine takes.
-        assert!(
-            (-NANOSECONDS / 50..10 * NANOSECONDS).contains(&difference),
-            "{difference}"
-        );
-    }
 }

@@ -1,8 +1,10 @@
 //! How the system starts a daemon: systemd units with their drop-ins and environment files, xinetd and inetd.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Kind};
+use super::disk::Disk;
 use super::{ConfigError, text};
 
 /// A command that starts a daemon.
@@ -35,7 +37,7 @@ pub(super) fn commands(disk: &Disk, unit: &str) -> Result<Vec<Command>, ConfigEr
         }
     }
     let commands = unit.exec_start.iter().map(|line| Command {
-        words: expand(line, &environment),
+        words: command_words(line, &environment),
         environment: environment.clone(),
     });
     Ok(commands
@@ -70,70 +72,74 @@ struct Unit {
 
 impl Unit {
     fn read(disk: &Disk, name: &str) -> Result<Option<Self>, ConfigError> {
+        let template = template(name);
+        let names = [Some(name), template.as_deref()];
+        let paths = names.iter().flatten().flat_map(|name| {
+            let folders = FOLDERS.iter();
+            folders.map(move |folder| Path::new(folder).join(name))
+        });
+        let Some(path) = paths.into_iter().find(|path| disk.kind(path).is_some()) else {
+            return Ok(None);
+        };
         let mut unit = Self::default();
-        let mut found = false;
-        for folder in FOLDERS {
-            let path = Path::new(folder).join(name);
-            match disk.kind(&path) {
-                None => continue,
-                // `systemctl mask` links the unit to /dev/null.
-                Some(Kind::Symlink)
-                    if disk
-                        .link(&path)
-                        .is_some_and(|target| target == Path::new("/dev/null")) =>
-                {
-                    return Ok(None);
-                }
-                Some(_) => {}
-            }
-            if let Some(source) = disk.read(&path)? {
-                unit.apply(&source.bytes);
-                found = true;
-                break;
-            }
-        }
-        if !found {
+        if is_masked(disk, &path) {
             return Ok(None);
         }
-        for folder in FOLDERS {
-            let folder = Path::new(folder).join(format!("{name}.d"));
-            for file in disk.list(&folder)?.unwrap_or_default() {
+        if let Some(source) = disk.read(&path)? {
+            unit.apply(&source.bytes);
+        }
+        // Drop-ins count in the order of their names, whatever folder they are in; the strongest of a name counts.
+        let mut drop_ins = BTreeMap::new();
+        for folder in names.iter().flatten().flat_map(|name| {
+            let folders = FOLDERS.iter();
+            folders.map(move |folder| Path::new(folder).join(format!("{name}.d")))
+        }) {
+            let files = disk.list(&folder)?.unwrap_or_default();
+            let is_drop_in = |file: &OsString| file.as_encoded_bytes().ends_with(b".conf");
+            for file in files.into_iter().filter(is_drop_in) {
                 let path = folder.join(&file);
-                if path
-                    .extension()
-                    .is_some_and(|extension| extension == "conf")
-                    && let Some(source) = disk.read(&path)?
-                {
-                    unit.apply(&source.bytes);
-                }
+                drop_ins.entry(file).or_insert(path);
             }
+        }
+        for path in drop_ins.values().filter(|path| !is_masked(disk, path)) {
+            if let Some(source) = disk.read(path)? {
+                unit.apply(&source.bytes);
+            }
+        }
+        for text in unit.exec_start.iter_mut().chain(&mut unit.listen) {
+            *text = specifiers(text, name);
+        }
+        for path in &mut unit.environment_files {
+            *path = PathBuf::from(specifiers(&path.to_string_lossy(), name));
         }
         Ok(Some(unit))
     }
 
     /// The assignments of a unit file; an empty one clears the list (systemd.syntax(7)).
     fn apply(&mut self, bytes: &[u8]) {
-        let joined = text_of(bytes).replace("\\\n", " ");
-        for line in joined.lines().map(str::trim) {
+        let mut section = String::new();
+        for line in logical_lines(&text_of(bytes)) {
+            if line.starts_with('[') {
+                section = line;
+                continue;
+            }
             let Some((key, value)) = line.split_once('=') else {
                 continue;
             };
             let value = value.trim();
-            match key.trim() {
-                "ExecStart" if value.is_empty() => self.exec_start.clear(),
-                "ExecStart" => self.exec_start.push(
-                    value
-                        .trim_start_matches(['-', '@', ':', '+', '!'])
-                        .to_owned(),
-                ),
-                "ListenStream" if value.is_empty() => self.listen.clear(),
-                "ListenStream" => self.listen.push(value.to_owned()),
-                "EnvironmentFile" if value.is_empty() => self.environment_files.clear(),
-                "EnvironmentFile" => self
+            match (section.as_str(), key.trim()) {
+                ("[Service]", "ExecStart") if value.is_empty() => self.exec_start.clear(),
+                ("[Service]", "ExecStart") => self.exec_start.push(value.to_owned()),
+                ("[Socket]", "ListenStream") if value.is_empty() => self.listen.clear(),
+                ("[Socket]", "ListenStream") => self.listen.push(value.to_owned()),
+                ("[Service]", "EnvironmentFile") if value.is_empty() => {
+                    self.environment_files.clear();
+                }
+                ("[Service]", "EnvironmentFile") => self
                     .environment_files
                     .push(PathBuf::from(value.trim_start_matches('-'))),
-                "Environment" if value.is_empty() => self.environment.clear(),
-                "Environment" => self.environment.extend(
+                ("[Service]", "Environment") if value.is_empty() => self.environment.clear(),
+                ("[Service]", "Environment") => self.environment.extend(
                     text::shell_words(value)
                         .iter()
                         .filter_map(|word| word.split_once('='))
@@ -143,6 +149,96 @@ impl Unit {
             }
         }
     }
+}
+
+/// `systemctl mask` links the unit to /dev/null.
+fn is_masked(disk: &Disk, path: &Path) -> bool {
+    let target = disk.link(path);
+    target.is_some_and(|target| target == Path::new("/dev/null"))
+}
+
+/// The template of an instance: `vsftpd@.service` of `vsftpd@one.service`.
+fn template(name: &str) -> Option<String> {
+    let (prefix, rest) = name.split_once('@')?;
+    let (instance, suffix) = rest.rsplit_once('.')?;
+    (!instance.is_empty()).then(|| format!("{prefix}@.{suffix}"))
+}
+
+/// Lines without comments; a backslash at the end continues one, also over comments (systemd.syntax(7)).
+fn logical_lines(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut begun = String::new();
+    for line in text.lines().map(str::trim) {
+        if line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(start) = line.strip_suffix('\\') {
+            begun.push_str(start);
+            begun.push(' ');
+            continue;
+        }
+        begun.push_str(line);
+        lines.push(std::mem::take(&mut begun));
+    }
+    lines.push(begun);
+    lines
+}
+
+/// The specifiers that name the unit (systemd.unit(5)); the others do not occur in commands of FTP daemons.
+fn specifiers(text: &str, unit: &str) -> String {
+    let name = unit.rsplit_once('.').map_or(unit, |(name, _)| name);
+    let (prefix, instance) = name.split_once('@').unwrap_or((name, ""));
+    let mut expanded = String::new();
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        let specifier = if c == '%' { characters.next() } else { None };
+        match specifier {
+            None => expanded.push(c),
+            Some('i') => expanded.push_str(instance),
+            // Unescaped: a dash stands for a slash.
+            Some('I') => expanded.push_str(&instance.replace('-', "/")),
+            Some('p' | 'P') => expanded.push_str(prefix),
+            Some('n') => expanded.push_str(unit),
+            Some('N') => expanded.push_str(name),
+            Some('%') => expanded.push('%'),
+            Some(other) => expanded.extend([c, other]),
+        }
+    }
+    expanded
+}
+
+/// The instances of a template that are enabled: `vsftpd@one.service` for `vsftpd@.service`.
+pub(super) fn instances(disk: &Disk, prefix: &str) -> Result<Vec<String>, ConfigError> {
+    let start = format!("{prefix}@");
+    let mut found = BTreeSet::new();
+    for folder in FOLDERS.iter().map(Path::new) {
+        for wants in disk.list(folder)?.unwrap_or_default() {
+            let wants = folder.join(wants);
+            let kind = wants.extension().and_then(OsStr::to_str);
+            if !matches!(kind, Some("wants" | "requires")) {
+                continue;
+            }
+            for unit in disk.list(&wants)?.unwrap_or_default() {
+                found.extend(
+                    unit.to_str()
+                        .filter(|unit| unit.starts_with(&start))
+                        .map(str::to_owned),
+                );
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// The program and its arguments: the prefixes are no part of it, and after `@` the second word is only what the
+/// program is called (systemd.service(5)).
+fn command_words(line: &str, environment: &[(String, String)]) -> Vec<String> {
+    let command = line.trim_start_matches(['-', '@', ':', '+', '!']);
+    let mut words = expand(command, environment);
+    if line[..line.len() - command.len()].contains('@') && words.len() > 1 {
+        words.remove(1);
+    }
+    words
 }
 
 /// `$NAME` as a word of its own is split, `${NAME}` inside a word is not (systemd.service(5)).

@@ -9,7 +9,7 @@ use firewall::model::ports::{PortRange, PortSet};
 
 use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Setting, Settings, effective_range, number};
 use super::units::{self, SuperServer};
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Process, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -36,6 +36,26 @@ impl Daemon for Vsftpd {
             readings.extend(instance.read(host, chosen.is_some(), &servers)?);
         }
         Ok(readings)
+    }
+
+    fn started(&self, host: &Host, process: &Process) -> Result<Option<Reading>, ConfigError> {
+        let Some((NAME, arguments)) = process.command() else {
+            return Ok(None);
+        };
+        // Anybody can name a program so, and files behind it.
+        if process.user() != Some(0) {
+            return Ok(None);
+        }
+        let mut instance = Instance::new(host, arguments, process.file());
+        for part in &mut instance.parts {
+            if let Part::File(path) = part {
+                *path = process.path(&path.to_string_lossy());
+                if host.disk.kind(path).is_none() {
+                    return Ok(None);
+                }
+            }
+        }
+        instance.read(host, true, &[])
     }
 
     fn ways(
@@ -71,28 +91,20 @@ fn find(host: &Host, chosen: Option<&Path>) -> Result<Vec<Instance>, ConfigError
         return Ok(vec![single(path.to_path_buf())]);
     }
     let mut instances = Vec::new();
-    for command in units::commands(&host.disk, "vsftpd.service")? {
-        let mut parts = Vec::new();
-        let mut words = command.words.into_iter().skip(1);
-        while let Some(word) = words.next() {
-            if word == "-o" {
-                parts.extend(words.next().map(Part::Setting));
-            } else if let Some(setting) = word.strip_prefix("-o") {
-                parts.push(Part::Setting(setting.to_owned()));
-            } else if !word.starts_with('-') {
-                parts.push(Part::File(PathBuf::from(word)));
+    let mut units = vec!["vsftpd.service".to_owned()];
+    units.extend(units::instances(&host.disk, NAME)?);
+    for unit in units {
+        let path = Path::new("/etc/systemd/system").join(&unit);
+        for command in units::commands(&host.disk, &unit)? {
+            let arguments = command.words.get(1..).unwrap_or_default();
+            let instance = Instance::new(host, arguments, path.clone());
+            if !instances
+                .iter()
+                .any(|known: &Instance| known.parts == instance.parts)
+            {
+                instances.push(instance);
             }
         }
-        let unit = PathBuf::from("/etc/systemd/system/vsftpd.service");
-        if !parts.iter().any(|part| matches!(part, Part::File(_))) {
-            let default = PATHS
-                .iter()
-                .map(PathBuf::from)
-                .chain([Path::new(FOLDER).join("vsftpd.conf")])
-                .find(|path| host.disk.kind(path).is_some());
-            parts.splice(0..0, default.map(Part::File));
-        }
-        instances.push(Instance { parts, unit });
     }
     let mut paths: Vec<PathBuf> = PATHS.iter().map(PathBuf::from).collect();
     let names = host.disk.list(Path::new(FOLDER))?.unwrap_or_default();
@@ -121,6 +133,29 @@ fn find(host: &Host, chosen: Option<&Path>) -> Result<Vec<Instance>, ConfigError
 }
 
 impl Instance {
+    fn new(host: &Host, arguments: &[String], unit: PathBuf) -> Self {
+        let mut parts = Vec::new();
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            if word == "-o" {
+                parts.extend(words.next().cloned().map(Part::Setting));
+            } else if let Some(setting) = word.strip_prefix("-o") {
+                parts.push(Part::Setting(setting.to_owned()));
+            } else if !word.starts_with('-') {
+                parts.push(Part::File(PathBuf::from(word)));
+            }
+        }
+        if !parts.iter().any(|part| matches!(part, Part::File(_))) {
+            let default = PATHS
+                .iter()
+                .map(PathBuf::from)
+                .chain([Path::new(FOLDER).join("vsftpd.conf")])
+                .find(|path| host.disk.kind(path).is_some());
+            parts.splice(0..0, default.map(Part::File));
+        }
+        Self { parts, unit }
+    }
+
     fn read(
         &self,
         host: &Host,
@@ -403,6 +438,7 @@ fn per_user(
             continue;
         }
         reading.files.push(path.clone());
+        reading.read_by_sessions.push(path.clone());
         let own = user.list[settings.list.len()..]
             .iter()
             .any(|setting| matches!(setting.key.as_str(), "pasv_min_port" | "pasv_max_port"));

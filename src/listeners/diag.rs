@@ -1,9 +1,11 @@
 //! The sockets that listen, asked of the kernel over netlink (`sock_diag(7)`): /proc/net/tcp walks the table of all
 //! connections, used or not, which takes milliseconds on a machine with much memory.
 
+use std::ffi::OsStr;
 use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -11,7 +13,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
 
-use super::Listener;
+use super::{Listener, UnixListener};
 
 /// `SOCK_DIAG_BY_FAMILY`
 const BY_FAMILY: u16 = 20;
@@ -28,9 +30,40 @@ const LISTENING: u32 = 1 << 10;
 const HEADER: usize = 16;
 const REQUEST: usize = 56;
 const MESSAGE: usize = 72;
+/// The size of `unix_diag_msg`, and its attributes `UNIX_DIAG_NAME` and `UNIX_DIAG_VFS`, asked for by
+/// `UDIAG_SHOW_NAME | UDIAG_SHOW_VFS`.
+const UNIX_MESSAGE: usize = 16;
+const UNIX_NAME: u16 = 0;
+const UNIX_FILE: u16 = 1;
+const SHOW: u32 = 3;
 
 /// The sockets of both families that listen.
 pub(super) fn listeners() -> Result<Vec<Listener>> {
+    let mut found = Vec::new();
+    for family in [AddressFamily::INET, AddressFamily::INET6] {
+        let request = [[family.as_raw() as u8, TCP, 0, 0], LISTENING.to_ne_bytes()];
+        let request = [request.as_flattened(), &[0; REQUEST - 8]].concat();
+        ask(&request, &mut |body| {
+            found.push(parse(body)?);
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+/// The Unix sockets that listen at a path.
+pub(super) fn unix_listeners() -> Result<Vec<UnixListener>> {
+    let family = [AddressFamily::UNIX.as_raw() as u8, 0, 0, 0];
+    let request = [family, LISTENING.to_ne_bytes(), [0; 4], SHOW.to_ne_bytes()];
+    let mut found = Vec::new();
+    ask(&[request.as_flattened(), &[0; 8]].concat(), &mut |body| {
+        found.extend(parse_unix(body)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn ask(request: &[u8], each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let socket = socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -38,27 +71,16 @@ pub(super) fn listeners() -> Result<Vec<Listener>> {
         Some(netlink::SOCK_DIAG),
     )?;
     set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_secs(5)))?;
-    let mut found = Vec::new();
-    for family in [AddressFamily::INET, AddressFamily::INET6] {
-        ask(&socket, family.as_raw() as u8, &mut found)?;
-    }
-    Ok(found)
-}
-
-fn ask(socket: &OwnedFd, family: u8, found: &mut Vec<Listener>) -> Result<()> {
-    let length = HEADER + REQUEST;
-    let mut request = Vec::with_capacity(length);
-    request.extend((length as u32).to_ne_bytes());
-    request.extend(BY_FAMILY.to_ne_bytes());
-    request.extend(DUMP.to_ne_bytes());
-    request.resize(HEADER, 0);
-    request.extend([family, TCP, 0, 0]);
-    request.extend(LISTENING.to_ne_bytes());
-    request.resize(length, 0);
-    send(socket, &request, SendFlags::empty())?;
+    let mut message = Vec::with_capacity(HEADER + request.len());
+    message.extend(((HEADER + request.len()) as u32).to_ne_bytes());
+    message.extend(BY_FAMILY.to_ne_bytes());
+    message.extend(DUMP.to_ne_bytes());
+    message.resize(HEADER, 0);
+    message.extend(request);
+    send(&socket, &message, SendFlags::empty())?;
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let (length, _) = recv(socket, buffer.as_mut_slice(), RecvFlags::empty())?;
+        let (length, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
         let mut messages = &buffer[..length];
         while let Some(header) = messages.get(..HEADER) {
             let size = u32::from_ne_bytes(bytes(header, 0)?) as usize;
@@ -70,11 +92,38 @@ fn ask(socket: &OwnedFd, family: u8, found: &mut Vec<Listener>) -> Result<()> {
                     let errno = i32::from_ne_bytes(bytes(body, 0)?);
                     return Err(Error::from_raw_os_error(errno.wrapping_neg()));
                 }
-                _ => found.push(parse(body)?),
+                _ => each(body)?,
             }
             messages = messages.get(size.next_multiple_of(4)..).unwrap_or_default();
         }
     }
+}
+
+/// `unix_diag_msg`, then attributes: the name, and the file that stands for it (`linux/unix_diag.h`). `None` when it
+/// has no file.
+fn parse_unix(body: &[u8]) -> Result<Option<UnixListener>> {
+    let inode = u64::from(u32::from_ne_bytes(bytes(body, 4)?));
+    let (mut path, mut file) = (None, None);
+    let mut rest = body.get(UNIX_MESSAGE..).ok_or_else(malformed)?;
+    while rest.len() >= 4 {
+        let size = usize::from(u16::from_ne_bytes(bytes(rest, 0)?));
+        let value = rest.get(4..size).ok_or_else(malformed)?;
+        match u16::from_ne_bytes(bytes(rest, 2)?) {
+            UNIX_NAME => {
+                // Abstract names start with the NUL that others may end in.
+                let name = value.split(|&byte| byte == 0).next();
+                path = name.filter(|name| !name.is_empty());
+            }
+            UNIX_FILE => file = Some(u32::from_ne_bytes(bytes(value, 0)?)),
+            _ => {}
+        }
+        rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(path.zip(file).map(|(path, file)| UnixListener {
+        inode,
+        path: PathBuf::from(OsStr::from_bytes(path)),
+        file,
+    }))
 }
 
 /// `inet_diag_msg`: family, state, timer, retransmits, then the ports and addresses in network order.
@@ -104,6 +153,29 @@ fn malformed() -> Error {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+
+    #[test]
+    fn a_unix_socket_is_found_with_its_file() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _first = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let file = |path: &std::path::Path| std::fs::metadata(path).unwrap().ino() as u32;
+        let first = file(&path);
+        // Another takes the path: each has a file of its own.
+        std::fs::rename(&path, folder.path().join("old")).unwrap();
+        let _second = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let found = super::unix_listeners().unwrap();
+        let mut ours: Vec<u32> = found
+            .iter()
+            .filter(|listener| listener.path == path)
+            .map(|listener| listener.file)
+            .collect();
+        ours.sort_unstable();
+        let mut expected = [first, file(&path)];
+        expected.sort_unstable();
+        assert_eq!(ours, expected);
+    }
 
     #[test]
     fn both_ways_of_asking_agree() {

@@ -290,3 +290,71 @@ fn a_configuration_that_others_can_write_is_reported() {
     .unwrap();
     assert!(codes(&image.reading()).contains(&"user-writable"));
 }
+
+/// Only where every IPv4 address is private, and no other is advertised.
+#[test]
+fn a_host_behind_nat_is_told_to_advertise() {
+    let codes_of = |daemon: (&str, &str), addresses: &[&str]| {
+        let image = Image::new().with(daemon.0, daemon.1);
+        let mut request = image.request();
+        request.addresses = addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect();
+        let discovery = discover(&request).unwrap();
+        codes(&discovery.readings[0]).contains(&"no-public-address")
+    };
+    let plain = ("/etc/proftpd/proftpd.conf", "PassivePorts 50000 50009\n");
+    for addresses in [
+        &["127.0.0.1", "::1", "10.0.0.5", "2001:db8::1"][..],
+        &["100.64.0.1", "172.17.0.1", "169.254.1.1"],
+        &["192.168.1.2"],
+    ] {
+        assert!(codes_of(plain, addresses), "{addresses:?}");
+    }
+    for addresses in [
+        &["127.0.0.1", "::1"][..],
+        &[],
+        &["10.0.0.5", "198.51.100.1"],
+        &["fd00::1"],
+        &["172.32.0.1"],
+    ] {
+        assert!(!codes_of(plain, addresses), "{addresses:?}");
+    }
+    let private: &[&str] = &["10.0.0.5"];
+    for (path, text, expected) in [
+        (
+            plain.0,
+            "PassivePorts 50000 50009\nMasqueradeAddress ftp.example\n",
+            false,
+        ),
+        (
+            "/etc/pure-ftpd.conf",
+            "PassivePortRange 50000 50009\n",
+            true,
+        ),
+        (
+            "/etc/pure-ftpd.conf",
+            "PassivePortRange 50000 50009\nForcePassiveIP 198.51.100.1\n",
+            false,
+        ),
+        (
+            "/etc/pure-ftpd.conf",
+            "PassivePortRange 50000 50009\nNATmode yes\n",
+            false,
+        ),
+        (
+            "/etc/vsftpd.conf",
+            "listen=YES\npasv_min_port=50000\n",
+            true,
+        ),
+        (
+            "/etc/vsftpd.conf",
+            "listen=YES\npasv_address=198.51.100.1\n",
+            false,
+        ),
+        ("/etc/vsftpd.conf", "listen=YES\npasv_enable=NO\n", false),
+    ] {
+        assert_eq!(codes_of((path, text), private), expected, "{text}");
+    }
+}

@@ -1,82 +1,10 @@
 //! The real daemons, in namespaces of their own: `set-range`, a restart, and every passive port lies in the new range;
 //! what runs with an old configuration, and what else listens on the ports, is named.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-use super::compliance::{PROFTPD, PURE_FTPD, Running, Session, VSFTPD, WRAPPER, image, packages};
+use super::running::{PROFTPD, PURE_FTPD, VSFTPD, WRAPPER, image, packages, part, start, wait_for};
 use super::support::Image;
 
-/// How often each of PASV and EPSV is asked.
-const QUESTIONS: usize = 60;
 const NEW: std::ops::RangeInclusive<u16> = 51_000..=51_099;
-
-/// Starts a script as root of a host of its own: the image's /etc, writable, over the packages' and the machine's; the
-/// packages' programs; no other process, no network but loopback.
-fn start(root: &Path, image: &Image, script: &str) -> Running {
-    let output = tempfile::tempfile().unwrap();
-    let root = root.display();
-    let etc = image.path("/etc");
-    let setup = format!(
-        "set -e; mount -t tmpfs tmpfs /mnt; mkdir /mnt/up /mnt/work; \
-         mount -t overlay overlay -o lowerdir={etc}:{root}/etc:/etc,upperdir=/mnt/up,workdir=/mnt/work /etc; \
-         mount -t overlay overlay -o lowerdir={root}/usr:/usr /usr; \
-         for d in /run /srv /var/log; do mount -t tmpfs tmpfs $d; done; \
-         mkdir -p /run/vsftpd/empty /run/pure-ftpd /run/proftpd /var/log/proftpd /var/log/pure-ftpd /srv/ftp; chmod 555 /srv/ftp; \
-         ip link set lo up; export LD_LIBRARY_PATH={root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu; \
-         set +e; pasvsync() {{ {program} \"$@\"; }}; {script}",
-        etc = etc.display(),
-        program = env!("CARGO_BIN_EXE_pasvsync"),
-    );
-    let child = Command::new("unshare")
-        .args([
-            "--net",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "sh",
-            "-c",
-        ])
-        .arg(setup)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::from(output.try_clone().unwrap()))
-        .stderr(Stdio::from(output.try_clone().unwrap()))
-        .spawn()
-        .unwrap();
-    Running { child, output }
-}
-
-/// Waits until the script has said a word, and gives all that it said.
-#[track_caller]
-fn wait_for(running: &mut Running, word: &str) -> String {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let said = running.said();
-        if said.contains(word) {
-            return said;
-        }
-        let ended = running.child.try_wait().unwrap();
-        assert!(
-            ended.is_none() && Instant::now() < deadline,
-            "{ended:?} {said}"
-        );
-        std::thread::sleep(Duration::from_millis(30));
-    }
-}
-
-/// What was said between two marks.
-#[track_caller]
-fn part<'a>(said: &'a str, mark: &str) -> &'a str {
-    let start = said
-        .find(&format!("== {mark}\n"))
-        .unwrap_or_else(|| panic!("no {mark}: {said}"));
-    let rest = &said[start + mark.len() + 4..];
-    &rest[..rest.find("\n== ").unwrap_or(rest.len())]
-}
 
 /// The story of one daemon: it runs; its range is set; it is restarted; it uses the range.
 fn story(path: &str, service: &str, daemon: &str, text: &str, command: &str) {
@@ -121,8 +49,13 @@ fn story(path: &str, service: &str, daemon: &str, text: &str, command: &str) {
         "{said}"
     );
     assert!(set.contains("status 0"), "{said}");
+    let doubt = match daemon {
+        // The daemon's own test has taken the place of the socket that would tell when ProFTPD read its configuration.
+        "vsftpd" | "proftpd" => ", unless it has got a SIGHUP since, which leaves no trace",
+        _ => "",
+    };
     let words = format!(
-        "was started before this file last changed: it runs with what was there before, unless it was told to read it again\nhint: restart it: service {service} restart\n"
+        "was started before this file last changed: it runs with what was there before{doubt}\nhint: restart it: service {service} restart\n"
     );
     assert!(part(&said, "after").contains(&words), "{said}");
     let restart = part(&said, "restart");
@@ -136,17 +69,8 @@ fn story(path: &str, service: &str, daemon: &str, text: &str, command: &str) {
         "{said}"
     );
     assert!(!part(&said, "end").contains("was started before"), "{said}");
-    let stream = running.connect(21).unwrap();
-    let mut session = Session::open(stream);
-    let user = if path == PROFTPD { "ann" } else { "anonymous" };
-    session.ask(&format!("USER {user}"));
-    let login = session.ask("PASS test");
-    assert!(login.starts_with("230"), "{login}");
-    for command in ["PASV", "EPSV"] {
-        for _ in 0..QUESTIONS {
-            let answer = session.passive(command);
-            assert!(NEW.contains(&answer), "{command} says {answer}");
-        }
+    for answer in running.answers(path, 21) {
+        assert!(NEW.contains(&answer), "{answer}");
     }
 }
 

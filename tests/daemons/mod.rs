@@ -9,13 +9,16 @@
 )]
 
 mod bad_input;
+mod by_hand;
 mod compliance;
 mod corpus;
 mod discovery;
 mod fuzz;
 mod live;
+mod odd;
 mod proftpd;
 mod pure_ftpd;
+mod running;
 mod set_range;
 mod set_range_random;
 mod support;

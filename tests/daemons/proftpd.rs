@@ -3,6 +3,7 @@
 use indoc::indoc;
 use pasvsync::daemons::ConfigErrorKind;
 
+use super::running::{packages, start};
 use super::support::{Image, codes, ports, read};
 
 const PATH: &str = "/etc/proftpd/proftpd.conf";
@@ -390,4 +391,112 @@ fn a_line_longer_than_the_buffer_is_cut_even_in_a_comment() {
     let mut text = vec![b'#'; 4096];
     text.extend_from_slice(b"Port 2121\n");
     assert_eq!(read(PATH, text).control, [2121]);
+}
+
+/// What the program itself has compiled in decides, also where nothing else says which build it is.
+#[test]
+fn a_program_tells_its_modules() {
+    let Some(root) = packages() else {
+        return;
+    };
+    let program = std::fs::read(root.join("usr/sbin/proftpd")).unwrap();
+    let elsewhere = "/etc/proftpd.conf";
+    let image = |text: &str| Image::new().with(elsewhere, text);
+    let text = "ServerName t\nIdentLookups off\nPassivePorts 50000 50009\n";
+    let untold = image(text).reading();
+    assert!(untold.refuses.is_none() && codes(&untold).contains(&"unknown-directive"));
+    let told = image(text).with("/usr/sbin/proftpd", &program).reading();
+    let message = told.refuses.unwrap().to_string();
+    assert!(
+        message.contains("unknown configuration directive 'IdentLookups'"),
+        "{message}"
+    );
+
+    // The list is that of `proftpd -l`, no more and no less.
+    let host = image("");
+    let mut running = start(&root, &host, "exec proftpd -l");
+    running.child.wait().unwrap();
+    let said = running.said();
+    let listed: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("mod_"))
+        .collect();
+    assert!(listed.len() > 10, "{said}");
+    let other = [
+        "mod_tls.c",
+        "mod_curr.c",
+        "mod_static.c",
+        "mod_sftp.c",
+        "core",
+    ];
+    for (module, compiled_in) in listed
+        .iter()
+        .map(|module| (module, true))
+        .chain(other.iter().map(|module| (module, false)))
+    {
+        let text = format!("<IfModule {module}>\nPassivePorts 50000 50009\n</IfModule>\n");
+        let reading = image(&text).with("/usr/sbin/proftpd", &program).reading();
+        assert_eq!(!reading.passive.is_empty(), compiled_in, "{module}");
+    }
+
+    // A build without one of Debian's modules, made by giving its symbol another name; and one with a module more.
+    let renamed = |from: &str, to: &str| {
+        let (from, to) = (from.as_bytes(), to.as_bytes());
+        let mut bytes = program.clone();
+        let at = bytes
+            .windows(from.len())
+            .position(|window| window == from)
+            .unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to);
+        bytes
+    };
+    let reading = |program: Vec<u8>, text: &str| {
+        let image = image(text).with("/usr/sbin/proftpd", program);
+        image.reading()
+    };
+    let without = reading(
+        renamed("\0lang_module\0", "\0case_module\0"),
+        "CaseEngine on\nLangEngine off\n",
+    );
+    let message = without.refuses.unwrap().to_string();
+    assert!(message.contains("'LangEngine'"), "{message}");
+    let foreign = renamed("\0lang_module\0", "\0nope_module\0");
+    let foreign = reading(foreign, "LangEngine off\nSomeDirective x\n");
+    assert!(foreign.refuses.is_none(), "{:?}", foreign.refuses);
+    let newer = renamed("\0ProFTPD Version 1.3.8\0", "\0ProFTPD Version 1.3.9\0");
+    let newer = reading(newer, "IdentLookups off\n");
+    assert!(newer.refuses.is_none() && codes(&newer).contains(&"unknown-directive"));
+    let script = reading(b"#!/bin/sh\nexec true\n".to_vec(), "IdentLookups off\n");
+    assert!(script.refuses.is_none());
+}
+
+/// Names are not resolved; those that this host knows by itself need no word.
+#[test]
+fn servers_with_names_are_reported() {
+    let text = "<VirtualHost ours.example lo 192.0.2.1>\nPort 2121\nPassivePorts 50000 50009\n</VirtualHost>\n\
+         <VirtualHost theirs.example>\nPort 2122\n</VirtualHost>\nDefaultAddress also.theirs.example\n";
+    let reading = Image::new()
+        .with(PATH, text)
+        .with(
+            "/etc/hosts",
+            "127.0.0.1 localhost\n192.0.2.9\tours Ours.example # theirs.example\n",
+        )
+        .with_folder("/sys/class/net/lo")
+        .reading();
+    assert_eq!(reading.wanted(), ports(&[(50_000, 50_009)]));
+    assert_eq!(reading.control, [21, 2121, 2122]);
+    let named: Vec<&str> = reading
+        .findings
+        .iter()
+        .filter(|finding| finding.code == "unresolved-name")
+        .map(|finding| finding.message.split(':').next().unwrap())
+        .collect();
+    assert_eq!(
+        named,
+        [
+            "<VirtualHost theirs.example>",
+            "DefaultAddress also.theirs.example"
+        ]
+    );
 }

@@ -6,8 +6,9 @@ use firewall::model::ports::{PortRange, PortSet};
 use pasvsync::daemons::{Change, ConfigError, Request, discover, set_range};
 use serde_json::Value;
 
-use super::compliance::{PROFTPD, PURE_FTPD, STARTING, VSFTPD, WRAPPER, image};
+use super::compliance::STARTING;
 use super::corpus::{corpus, install};
+use super::running::{PROFTPD, PURE_FTPD, VSFTPD, WRAPPER, image};
 use super::support::{Image, codes};
 
 fn range() -> PortRange {

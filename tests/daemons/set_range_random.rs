@@ -5,7 +5,7 @@ use firewall::model::ports::{PortRange, PortSet};
 use pasvsync::daemons::{ConfigErrorKind, Request, discover, set_range};
 use proptest::prelude::*;
 
-use super::compliance::{PROFTPD, PURE_FTPD, VSFTPD, WRAPPER};
+use super::running::{PROFTPD, PURE_FTPD, VSFTPD, WRAPPER};
 use super::support::Image;
 
 /// What the configurations are put together from.

@@ -1,5 +1,7 @@
 //! vsftpd's grammar and repair rules; each row was seen in the real daemon (3.0.3 of Debian 12).
 
+use pasvsync::daemons::{Host, restart};
+
 use super::support::{Image, codes, ports, read};
 
 const PATH: &str = "/etc/vsftpd.conf";
@@ -210,4 +212,45 @@ fn red_hat_has_one_instance_per_file() {
         .discover();
     assert_eq!(discovery.readings.len(), 2);
     assert!(discovery.findings.is_empty(), "{:?}", discovery.findings);
+}
+
+/// A template, and two instances that are enabled; one has a drop-in of its own.
+#[test]
+fn enabled_instances_of_a_template_are_read() {
+    let unit = "[Service]\nExecStart=/usr/sbin/vsftpd /etc/vsftpd_%i.conf\n";
+    let image = Image::new()
+        .with("/usr/lib/systemd/system/vsftpd@.service", unit)
+        .with_link("/etc/systemd/system/multi-user.target.wants/vsftpd@one.service", "/usr/lib/systemd/system/vsftpd@.service")
+        .with_link("/etc/systemd/system/multi-user.target.wants/vsftpd@two.service", "/usr/lib/systemd/system/vsftpd@.service")
+        .with("/etc/systemd/system/vsftpd@two.service.d/o.conf", "[Service]\nExecStart=\nExecStart=/usr/sbin/vsftpd /etc/vsftpd_%i.conf -opasv_max_port=51019\n")
+        .with("/etc/vsftpd_one.conf", "listen=YES\npasv_min_port=50000\npasv_max_port=50009\n")
+        .with("/etc/vsftpd_two.conf", "listen=YES\nlisten_port=2121\npasv_min_port=51000\npasv_max_port=51009\n")
+        .with("/etc/vsftpd_three.conf", "listen=YES\npasv_min_port=52000\n");
+    let readings = image.discover().readings;
+    let read: Vec<_> = readings
+        .iter()
+        .map(|reading| (reading.wanted(), reading.control.clone()))
+        .collect();
+    assert_eq!(
+        read,
+        [
+            (ports(&[(50_000, 50_009)]), vec![21]),
+            (ports(&[(51_000, 51_019)]), vec![2121]),
+        ]
+    );
+    let host = Host::new(&image.request()).unwrap();
+    let commands: Vec<_> = ["one", "two"]
+        .map(|name| {
+            let mut reading = readings[0].clone();
+            reading.files = vec![format!("/etc/vsftpd_{name}.conf").into()];
+            restart(&host, &reading).unwrap().command().unwrap()
+        })
+        .into();
+    assert_eq!(
+        commands,
+        [
+            "systemctl restart vsftpd@one",
+            "systemctl restart vsftpd@two"
+        ]
+    );
 }

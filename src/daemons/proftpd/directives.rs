@@ -10,6 +10,13 @@ use super::parse::{Build, Context, IncludeOptions, Parser, ROOT, SERVERS, Step, 
 use crate::daemons::{ConfigError, ConfigErrorKind, text};
 use crate::passive::{Advertised, PassiveRange};
 
+/// Where modules lie: Debian's; EPEL's and upstream's.
+const MODULE_FOLDERS: &[&str] = &[
+    "/usr/lib/proftpd",
+    "/usr/libexec/proftpd",
+    "/usr/local/libexec/proftpd",
+];
+
 impl Parser<'_> {
     /// RUN: `PassivePorts MIN MAX`: two words at least, more are ignored; atoi.
     pub(super) fn passive_ports(&mut self, arguments: &[Vec<u8>]) -> Step {
@@ -249,16 +256,16 @@ impl Parser<'_> {
         };
         self.allow("LoadModule", &[ROOT])?;
         let module = String::from_utf8_lossy(word).into_owned();
-        if self.module_folder.is_none() {
-            self.module_folder = self
-                .read_modules(Path::new("/usr/lib/proftpd"))
-                .map_err(Stop::Error)?;
+        for folder in MODULE_FOLDERS {
+            if self.module_folder.is_none() {
+                self.module_folder = self.read_modules(Path::new(folder)).map_err(Stop::Error)?;
+            }
         }
         let availability = modules::availability(&module);
         let here = match &self.module_folder {
             Some(files) => {
                 let file = format!("{}.so", module.trim_end_matches(".c"));
-                availability == Availability::Static || files.contains(file.as_bytes())
+                self.modules.contains(&module) || files.contains(file.as_bytes())
             }
             None if self.start.build == Build::Other => true,
             None => matches!(availability, Availability::Static | Availability::Packaged),

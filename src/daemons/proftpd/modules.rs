@@ -3,8 +3,11 @@
 //! RUN: Each name was given to Debian 12's `proftpd -t` (1.3.8+dfsg-4+deb12u5) with and without its module; those that
 //! the binary hides from `strings` come from the tables in the source of that version and were tried too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
+
+/// The version that the tables below are of.
+pub(super) const VERSION: &str = "1.3.8";
 
 /// The modules that are compiled into Debian's binary (`proftpd -l`).
 const STATIC: &[&str] = &[
@@ -26,33 +29,59 @@ const STATIC: &[&str] = &[
     "mod_lang.c",
 ];
 
-/// The directives of the modules in [`STATIC`], in one list: nobody can unload those.
-const STATIC_DIRECTIVES: &str = "</Anonymous> </Class> </Directory> </Global> </IfDefine> </IfModule> </Limit> </VirtualHost> <Anonymous> \
-    <Class> <Directory> <Global> <IfDefine> <IfModule> <Limit> <VirtualHost> AccessDenyMsg AccessGrantMsg Allow \
-    AllowAll AllowChrootSymlinks AllowClass AllowEmptyPasswords AllowFilter AllowForeignAddress AllowGroup \
-    AllowLogSymlinks AllowOverride AllowOverwrite AllowRetrieveRestart AllowStoreRestart AllowUser \
-    AnonAllowRobots AnonRejectPasswords AnonRequirePassword AuthAliasOnly AuthFileOptions AuthGroupFile \
-    AuthOrder AuthPAM AuthPAMConfig AuthPAMOptions AuthUnixOptions AuthUserFile AuthUsingAlias \
-    CapabilitiesEngine CapabilitiesRootRevoke CapabilitiesSet CDPath CommandBufferSize ControlsACLs \
-    ControlsAuthFreshness ControlsEngine ControlsInterval ControlsLog ControlsMaxClients ControlsSocket \
-    ControlsSocketACL ControlsSocketOwner CreateHome DebugLevel DefaultAddress DefaultChdir DefaultRoot \
-    DefaultServer DefaultTransferMode DeferWelcome Define DelayControlsACLs DelayEngine DelayOnEvent DelayTable \
-    DeleteAbortedStores Deny DenyAll DenyClass DenyFilter DenyGroup DenyUser DirFakeGroup DirFakeMode \
-    DirFakeUser DisplayChdir DisplayConnect DisplayFileTransfer DisplayLogin DisplayQuit ExtendedLog \
-    FactsAdvertise FactsDefault FactsOptions From FSCachePolicy FSOptions Group GroupOwner HiddenStores \
-    HideFiles HideGroup HideNoAccess HideUser IgnoreHidden Include IncludeOptions LangDefault LangEngine \
-    LangOptions LangPath ListOptions ListStyle LoadFile LoadModule LogFormat LogOptions MasqueradeAddress \
-    MaxClients MaxClientsPerClass MaxClientsPerHost MaxClientsPerUser MaxCommandRate MaxConnectionRate \
+/// The directives of the modules that every build has, in one list: nobody can leave those out.
+const STATIC_DIRECTIVES: &str = "</Anonymous> </Class> </Directory> </Global> </IfDefine> </IfModule> </Limit> \
+    </VirtualHost> <Anonymous> <Class> <Directory> <Global> <IfDefine> <IfModule> <Limit> <VirtualHost> \
+    AccessDenyMsg AccessGrantMsg Allow AllowAll AllowChrootSymlinks AllowClass AllowEmptyPasswords AllowFilter \
+    AllowForeignAddress AllowGroup AllowLogSymlinks AllowOverride AllowOverwrite AllowRetrieveRestart \
+    AllowStoreRestart AllowUser AnonAllowRobots AnonRejectPasswords AnonRequirePassword AuthAliasOnly \
+    AuthFileOptions AuthGroupFile AuthOrder AuthUnixOptions AuthUserFile AuthUsingAlias CDPath CommandBufferSize \
+    CreateHome DebugLevel DefaultAddress DefaultChdir DefaultRoot DefaultServer DefaultTransferMode DeferWelcome \
+    Define DeleteAbortedStores Deny DenyAll DenyClass DenyFilter DenyGroup DenyUser DirFakeGroup DirFakeMode \
+    DirFakeUser DisplayChdir DisplayConnect DisplayFileTransfer DisplayLogin DisplayQuit ExtendedLog From \
+    FSCachePolicy FSOptions Group GroupOwner HiddenStores HideFiles HideGroup HideNoAccess HideUser IgnoreHidden \
+    Include IncludeOptions ListOptions ListStyle LogFormat LogOptions MasqueradeAddress MaxClients \
+    MaxClientsPerClass MaxClientsPerHost MaxClientsPerUser MaxCommandRate MaxConnectionRate \
     MaxConnectionsPerHost MaxHostsPerUser MaxInstances MaxLoginAttempts MaxPasswordSize MaxRetrieveFileSize \
-    MaxStoreFileSize MaxTransfersPerHost MaxTransfersPerUser ModuleControlsACLs ModuleOrder ModulePath \
-    MultilineRFC2228 Order PassivePorts PathAllowFilter PathDenyFilter PersistentPasswd PidFile Port \
-    ProcessTitles Protocols RegexOptions RequireValidShell RewriteHome RLimitChroot RLimitCPU RLimitMemory \
-    RLimitOpenFiles RootLogin RootRevoke Satisfy ScoreboardFile ScoreboardMutex ScoreboardScrub ServerAdmin \
+    MaxStoreFileSize MaxTransfersPerHost MaxTransfersPerUser MultilineRFC2228 Order PassivePorts PathAllowFilter \
+    PathDenyFilter PersistentPasswd PidFile Port ProcessTitles Protocols RegexOptions RequireValidShell \
+    RewriteHome RootLogin RootRevoke Satisfy ScoreboardFile ScoreboardMutex ScoreboardScrub ServerAdmin \
     ServerAlias ServerIdent ServerLog ServerName ServerType SetEnv ShowSymlinks SocketBindTight SocketOptions \
     StoreUniquePrefix SyslogFacility SyslogLevel SystemLog TCPBackLog TCPNoDelay TimeoutIdle TimeoutLinger \
     TimeoutLogin TimeoutNoTransfer TimeoutSession TimeoutStalled TimesGMT Trace TraceLog TraceOptions \
-    TransferLog TransferOptions TransferRate Umask UnsetEnv UseEncoding UseFtpUsers UseGlobbing UseIPv6 \
-    UseLastlog User UserAlias UserDirRoot UseReverseDNS UserOwner UserPassword UseSendfile WtmpLog";
+    TransferLog TransferOptions TransferRate Umask UnsetEnv UseFtpUsers UseGlobbing UseIPv6 UseLastlog User \
+    UserAlias UserDirRoot UseReverseDNS UserOwner UserPassword UseSendfile WtmpLog";
+
+/// The same for those in [`STATIC`] that other builds leave out.
+const OPTIONAL: &[(&str, &str)] = &[
+    ("mod_auth_pam.c", "AuthPAM AuthPAMConfig AuthPAMOptions"),
+    (
+        "mod_cap.c",
+        "CapabilitiesEngine CapabilitiesRootRevoke CapabilitiesSet",
+    ),
+    (
+        "mod_ctrls.c",
+        "ControlsACLs ControlsAuthFreshness ControlsEngine ControlsInterval ControlsLog \
+         ControlsMaxClients ControlsSocket ControlsSocketACL ControlsSocketOwner",
+    ),
+    (
+        "mod_delay.c",
+        "DelayControlsACLs DelayEngine DelayOnEvent DelayTable",
+    ),
+    (
+        "mod_dso.c",
+        "LoadFile LoadModule ModuleControlsACLs ModuleOrder ModulePath",
+    ),
+    ("mod_facts.c", "FactsAdvertise FactsDefault FactsOptions"),
+    (
+        "mod_lang.c",
+        "LangDefault LangEngine LangOptions LangPath UseEncoding",
+    ),
+    (
+        "mod_rlimit.c",
+        "RLimitChroot RLimitCPU RLimitMemory RLimitOpenFiles",
+    ),
+];
 
 /// The modules that Debian's packages install as files, with their directives.
 const LOADABLE: &[(&str, &str)] = &[
@@ -287,6 +316,11 @@ pub(super) enum Availability {
     Foreign,
 }
 
+/// The modules that are compiled into Debian's binary.
+pub(super) fn debians() -> BTreeSet<String> {
+    STATIC.iter().map(|name| (*name).to_owned()).collect()
+}
+
 /// Where a module comes from; names are case-sensitive and end in `.c` (RUN).
 pub(super) fn availability(module: &str) -> Availability {
     if STATIC.contains(&module) {
@@ -300,13 +334,14 @@ pub(super) fn availability(module: &str) -> Availability {
     }
 }
 
-/// Every directive in lower case, with the modules that have it; an empty name stands for those of [`STATIC`].
+/// Every directive in lower case, with the modules that have it; an empty name stands for those of every build.
 fn owners() -> &'static HashMap<String, Vec<&'static str>> {
     static OWNERS: OnceLock<HashMap<String, Vec<&'static str>>> = OnceLock::new();
     OWNERS.get_or_init(|| {
         let mut owners: HashMap<String, Vec<&'static str>> = HashMap::new();
         for (module, list) in [("", STATIC_DIRECTIVES)]
             .iter()
+            .chain(OPTIONAL)
             .chain(LOADABLE)
             .chain(ABSENT)
         {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::lines::{self, PARSER_BUFFER, Reader};
-use super::modules::{self, Directive};
+use super::modules::{self, Availability, Directive};
 use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange};
@@ -16,9 +16,9 @@ pub(super) const DEEPEST_INCLUDE: usize = 64;
 /// Which build of the daemon reads the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Build {
-    /// Debian's: its modules are known.
-    Debian,
-    /// Another: which modules are compiled in is not known.
+    /// One whose version and modules are known.
+    Known,
+    /// Another: which directives it has is not known.
     Other,
 }
 
@@ -28,6 +28,8 @@ pub(super) struct Start {
     pub(super) defines: BTreeSet<Vec<u8>>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) build: Build,
+    /// The modules that are compiled in.
+    pub(super) modules: BTreeSet<String>,
 }
 
 /// The settings of a server, or of a `<Global>`: the first value of each counts.
@@ -127,7 +129,9 @@ pub(super) fn parse(
 pub(super) struct Parser<'a> {
     pub(super) host: &'a Host,
     pub(super) start: Start,
+    /// The modules that are compiled in, and those that were loaded so far.
     pub(super) modules: BTreeSet<String>,
+    /// Whether any of them is in no table.
     pub(super) foreign_modules: bool,
     pub(super) module_folder: Option<BTreeSet<Vec<u8>>>,
     pub(super) stack: Vec<Reader>,
@@ -157,11 +161,13 @@ impl<'a> Parser<'a> {
             location: Location::file(path),
             settings: Settings::default(),
         };
+        let modules = start.modules.clone();
+        let is_foreign = |module: &String| modules::availability(module) == Availability::Foreign;
         Self {
             host,
             start,
-            modules: BTreeSet::new(),
-            foreign_modules: false,
+            foreign_modules: modules.iter().any(is_foreign),
+            modules,
             module_folder: None,
             stack: Vec::new(),
             frames: Vec::new(),
@@ -359,6 +365,10 @@ impl<'a> Parser<'a> {
             "passiveports" => self.passive_ports(arguments),
             "port" => self.port(arguments),
             "masqueradeaddress" => self.masquerade(arguments),
+            "defaultaddress" => arguments.iter().try_for_each(|word| {
+                let address = text::clean(word);
+                self.must_resolve(&format!("DefaultAddress {address}"), &address)
+            }),
             "include" => self.include(arguments),
             "includeoptions" => self.set_include_options(arguments),
             "define" => self.define(arguments),

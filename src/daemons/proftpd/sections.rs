@@ -1,11 +1,11 @@
 //! ProFTPD's sections: servers, `<Global>`, conditions, and those that only nest (SRC `modules/mod_core.c`; RUN).
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::lines::SKIP_BUFFER;
-use super::modules::{self, Availability};
 use super::parse::{Context, Parser, ROOT, SERVERS, Server, Settings, Step, Stop};
-use crate::daemons::{ConfigErrorKind, text};
+use crate::daemons::{ConfigError, ConfigErrorKind, text};
 
 impl Parser<'_> {
     pub(super) fn section(&mut self, lowered: &str, name: &str, arguments: &[Vec<u8>]) -> Step {
@@ -110,13 +110,7 @@ impl Parser<'_> {
         self.allow("<VirtualHost>", &[ROOT])?;
         let addresses: Vec<String> = arguments.iter().map(|word| text::clean(word)).collect();
         for address in &addresses {
-            if address.parse::<IpAddr>().is_err() {
-                self.find(
-                    "unresolved-name",
-                    format!("<VirtualHost {address}>: ProFTPD refuses to start when this name does not resolve"),
-                    Some("write the address itself".to_owned()),
-                );
-            }
+            self.must_resolve(&format!("<VirtualHost {address}>"), address)?;
         }
         let location = self.location();
         self.parsed.servers.push(Server {
@@ -126,6 +120,34 @@ impl Parser<'_> {
         });
         self.in_virtual_host = true;
         Ok(())
+    }
+
+    /// RUN: ProFTPD does not start when a server's address does not resolve; the names of interfaces do.
+    pub(super) fn must_resolve(&mut self, directive: &str, name: &str) -> Step {
+        let link = Path::new("/sys/class/net").join(name);
+        if name.parse::<IpAddr>().is_err()
+            && self.host.disk.kind(&link).is_none()
+            && !self.is_in_hosts(name).map_err(Stop::Error)?
+        {
+            self.find(
+                "unresolved-name",
+                format!("{directive}: ProFTPD refuses to start when this name does not resolve"),
+                Some("write the address itself, or the name into /etc/hosts".to_owned()),
+            );
+        }
+        Ok(())
+    }
+
+    fn is_in_hosts(&self, name: &str) -> Result<bool, ConfigError> {
+        let source = self.host.disk.read(Path::new("/etc/hosts"))?;
+        let text = source
+            .map(|source| String::from_utf8_lossy(&source.bytes).into_owned())
+            .unwrap_or_default();
+        let mut names = text.lines().flat_map(|line| {
+            let (entry, _) = line.split_once('#').unwrap_or((line, ""));
+            entry.split_ascii_whitespace().skip(1)
+        });
+        Ok(names.any(|known| known.eq_ignore_ascii_case(name)))
     }
 
     /// RUN: A second server on the same address and port is ignored with a warning; the ports are compared before
@@ -182,8 +204,7 @@ impl Parser<'_> {
         let holds = match lowered {
             "<ifmodule>" => {
                 let module = String::from_utf8_lossy(subject);
-                modules::availability(&module) == Availability::Static
-                    || self.modules.contains(module.as_ref())
+                self.modules.contains(module.as_ref())
             }
             "<ifdefine>" => self.start.defines.contains(subject),
             _ => {

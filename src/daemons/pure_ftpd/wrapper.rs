@@ -118,6 +118,11 @@ pub(super) fn read(host: &Host, folder: &Path) -> Result<Wrapped, ConfigError> {
             continue;
         }
         let path = folder.join(name);
+        // RUN: The name is looked up first: a folder of an unknown name makes the script die, too.
+        let Some(option) = OPTIONS.iter().find(|(known, ..)| *known == name) else {
+            wrapped.unknown(&path, name);
+            continue;
+        };
         let source = match host.disk.read(&path) {
             Ok(Some(source)) => source,
             Ok(None) => continue,
@@ -138,7 +143,7 @@ pub(super) fn read(host: &Host, folder: &Path) -> Result<Wrapped, ConfigError> {
             Err(error) => return Err(error),
         };
         wrapped.files.push(path.clone());
-        wrapped.option(host, name, &path, &source.bytes);
+        wrapped.option(host, option, &path, &source.bytes);
     }
     Ok(wrapped)
 }
@@ -153,20 +158,22 @@ fn is_option_name(name: &str) -> bool {
 }
 
 impl Wrapped {
-    fn option(&mut self, host: &Host, name: &str, path: &Path, bytes: &[u8]) {
-        let Some((_, value, switch)) = OPTIONS.iter().find(|(known, ..)| *known == name) else {
-            let help = match OPTIONS
-                .iter()
-                .find(|(known, ..)| known.eq_ignore_ascii_case(name))
-            {
-                Some((known, ..)) => {
-                    format!("rename the file to {known}: names are case-sensitive")
-                }
-                None => "remove the file, or rename it so that a dot is in its name".to_owned(),
-            };
-            self.die(path, None, "No corresponding directive", help);
-            return;
+    fn unknown(&mut self, path: &Path, name: &str) {
+        let mut options = OPTIONS.iter();
+        let help = match options.find(|(known, ..)| known.eq_ignore_ascii_case(name)) {
+            Some((known, ..)) => format!("rename the file to {known}: names are case-sensitive"),
+            None => "remove the file, or rename it so that a dot is in its name".to_owned(),
         };
+        self.die(path, None, "No corresponding directive", help);
+    }
+
+    fn option(
+        &mut self,
+        host: &Host,
+        (name, value, switch): &(&'static str, Value, &'static str),
+        path: &Path,
+        bytes: &[u8],
+    ) {
         for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
             let line = text::trim(line);
             if line.is_empty() || line[0] == b'#' {
@@ -175,7 +182,7 @@ impl Wrapped {
             match value.parse(host, line) {
                 Err(problem) => {
                     let message = format!("\"{}\"{problem}", text::clean(line));
-                    if name == "PassivePortRange" {
+                    if *name == "PassivePortRange" {
                         let quoted = line.iter().any(|byte| matches!(byte, b'"' | b'\''));
                         self.findings.push(
                             Finding::new(

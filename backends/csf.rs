@@ -1,0 +1,4 @@
+//! CSF (ConfigServer Security & Firewall).
+
+pub mod conf;
+pub mod items;

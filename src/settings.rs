@@ -38,6 +38,10 @@ pub struct Settings {
     pub diff: bool,
     /// Open nothing while something else listens on a passive port.
     pub refuse_exposed: bool,
+    /// csf may be restarted.
+    pub restart_csf: bool,
+    /// CSF's outbound lists get the ports too.
+    pub csf_tcp_out: bool,
     /// The one daemon that the settings file names, whatever the flags say.
     pub file_daemon: Option<String>,
 }
@@ -52,6 +56,15 @@ struct SettingsFile {
     daemon_config: BTreeMap<String, PathBuf>,
     control: Option<bool>,
     refuse_exposed: Option<bool>,
+    #[serde(default)]
+    csf: CsfSettings,
+}
+
+/// The table `csf` of the settings file; its keys are named as in csf.conf.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CsfSettings {
+    tcp_out: Option<bool>,
 }
 
 /// Something in the settings file that makes no sense.
@@ -114,6 +127,9 @@ impl Settings {
                 .refuse_exposed
                 .or(file.refuse_exposed)
                 .unwrap_or(false),
+            restart_csf: flags.restart_csf,
+            // What the hosting guides do.
+            csf_tcp_out: file.csf.tcp_out.unwrap_or(true),
             file_daemon,
         }
     }
@@ -132,7 +148,7 @@ fn parse(path: &Path, text: &str) -> Result<SettingsFile, SettingsError> {
             error.span().map(|span| span.start),
             message.to_owned(),
             Some(
-                "the keys are backend, daemon, control, refuse-exposed and the table daemon-config"
+                "the keys are backend, daemon, control, refuse-exposed, csf.tcp_out and the table daemon-config"
                     .to_owned(),
             ),
         )
@@ -190,10 +206,18 @@ mod tests {
     }
 
     #[test]
+    fn the_outbound_ports_of_csf_can_be_left_out() {
+        let file = parse(Path::new("x"), "csf.tcp_out = false\n").unwrap();
+        assert_eq!(file.csf.tcp_out, Some(false));
+        let error = parse(Path::new("x"), "[csf]\ntcp-out = false\n").unwrap_err();
+        assert!(error.message.contains("expected `tcp_out`"), "{error}");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_named_with_its_place() {
         assert_eq!(
             error("control = true\nports = 3\n"),
-            "/etc/pasvsync.toml:2:1: unknown field `ports`, expected one of `backend`, `daemon`, `daemon-config`, `control`, `refuse-exposed`"
+            "/etc/pasvsync.toml:2:1: unknown field `ports`, expected one of `backend`, `daemon`, `daemon-config`, `control`, `refuse-exposed`, `csf`"
         );
         assert_eq!(
             error("control = \"yes\"\n"),

@@ -228,14 +228,29 @@ impl Form {
     /// csf's rules of this form that stand in a row, up to the last of them in the chain.
     pub(super) fn block(&self, chain: &Chain) -> Range<usize> {
         let rules = chain.rules();
-        let Some(last) = rules.iter().rposition(|rule| self.ports_of(rule).is_some()) else {
+        let start = self.start(rules);
+        let own = |rule: &Rule| self.ports_of(rule).is_some();
+        let Some(last) = rules.iter().skip(start).rposition(own) else {
             return 0..0;
         };
-        let before = rules.iter().take(last).rev();
-        let row = before
-            .take_while(|rule| self.ports_of(rule).is_some())
-            .count();
+        let last = start + last;
+        let before = rules.iter().take(last).skip(start).rev();
+        let row = before.take_while(|rule| own(rule)).count();
         last - row..last + 1
+    }
+
+    /// Behind the accept for loopback: what csf appends stands behind it, what it puts to the head of the chain (name
+    /// servers, devices to skip) before it.
+    fn start(&self, rules: &[Rule]) -> usize {
+        let loopback = Self {
+            device: "lo".to_owned(),
+            ..self.clone()
+        };
+        let accepts = |verdict: &Verdict| *verdict == self.verdict();
+        let found = rules
+            .iter()
+            .rposition(|rule| loopback.is_bare(rule, accepts));
+        found.map_or(0, |index| index + 1)
     }
 
     /// Where csf would put the rule of one more item at the end of the list, counted in rules; `None` where the chain is
@@ -246,13 +261,14 @@ impl Form {
             return Some(block.end);
         }
         let rules = chain.rules();
-        let udp = rules
-            .iter()
-            .position(|rule| self.ports_for(rule, UDP).is_some());
+        let start = self.start(rules);
+        let udp = |rule: &Rule| self.ports_for(rule, UDP).is_some();
+        let udp = rules.iter().skip(start).position(udp);
+        let udp = udp.map(|index| start + index);
         udp.or_else(|| {
             let end = rules.iter().rposition(|rule| self.is_bare(rule, is_end))?;
             // Without stateful inspection all that goes out is accepted right before.
-            let open = |rule: &Rule| self.is_bare(rule, |verdict| *verdict == Verdict::Accept);
+            let open = |rule: &Rule| self.is_bare(rule, |verdict| *verdict == self.verdict());
             let before = end
                 .checked_sub(1)
                 .filter(|index| rules.get(*index).is_some_and(open));

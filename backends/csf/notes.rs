@@ -6,7 +6,7 @@ use super::conf::Conf;
 use super::file;
 use super::items::item;
 use super::live;
-use super::permanent::{Lists, SCRIPTS};
+use super::permanent::{Lists, scripts};
 use super::restart::ERROR_FILE;
 use crate::backend::Desired;
 use crate::boot::Note;
@@ -95,10 +95,7 @@ pub(super) fn of_conf(
         let message = format!("{setting} turns whole countries away, from the passive ports too");
         say("csf-countries", message, None);
     }
-    for script in SCRIPTS
-        .into_iter()
-        .filter(|script| file::path(root, script).exists())
-    {
+    for script in scripts(root) {
         let message =
             format!("csf runs `{script}`: what it does is seen in the running rules only");
         say("csf-script", message, None);

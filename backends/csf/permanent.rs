@@ -20,14 +20,56 @@ use crate::model::ruleset::{
 /// RELATED and ESTABLISHED among the states of `ct state`.
 const ESTABLISHED: u32 = 2 | 4;
 
-/// Scripts of the admin's that csf runs before and after it makes its rules.
-pub(super) const SCRIPTS: [&str; 5] = [
-    "/etc/csf/csfpre.sh",
+/// Scripts that csf runs before and after it makes its rules.
+const SCRIPTS: [&str; 4] = [
     "/usr/local/csf/bin/csfpre.sh",
-    "/etc/csf/csfpost.sh",
+    "/etc/csf/csfpre.sh",
     "/usr/local/csf/bin/csfpost.sh",
+    "/etc/csf/csfpost.sh",
+];
+/// A fork's scripts run what is in these.
+const FOLDERS: [&str; 2] = [
+    "/usr/local/include/csf/pre.d",
     "/usr/local/include/csf/post.d",
 ];
+/// What tells the fork's own scripts, which do nothing else, from an admin's.
+const LOADER: [&str; 2] = [
+    "app_repo=\"Aetherinox/csf-firewall\"",
+    "initialization scripts",
+];
+
+/// The admin's own scripts that csf runs: what they do to its rules is known from the running rules only.
+pub(super) fn scripts(root: &Path) -> Vec<String> {
+    let there = |path: &&str| file::path(root, path).exists();
+    let acts = |path: &&str| match std::fs::read(file::path(root, path)) {
+        Ok(text) => acts(&String::from_utf8_lossy(&text)),
+        // It might do anything.
+        Err(_) => true,
+    };
+    let scripts = SCRIPTS.into_iter().filter(there).filter(acts);
+    let mut scripts: Vec<String> = scripts.map(str::to_owned).collect();
+    for folder in FOLDERS {
+        let entries = std::fs::read_dir(file::path(root, folder));
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".sh") {
+                scripts.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    scripts
+}
+
+/// Whether a script may do anything to the rules.
+fn acts(text: &str) -> bool {
+    let lines = text.lines().map(str::trim);
+    let mut commands = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    if LOADER.iter().all(|words| text.contains(words)) {
+        let words = ["tables", "nft", "ipset"];
+        return commands.any(|line| words.iter().any(|word| line.contains(word)));
+    }
+    commands.next().is_some()
+}
 
 /// The four lists of TCP ports.
 #[derive(Clone, Debug)]
@@ -126,10 +168,7 @@ fn replace(table: &mut Table, conf: &Conf, lists: &Lists, family: Family) -> Opt
 
 /// The least that csf makes: the port rules and what is around them, without bans, limits and exceptions.
 fn least(root: &Path, conf: &Conf, lists: &Lists, family: Family) -> Table {
-    let unknown = SCRIPTS
-        .iter()
-        .filter(|path| file::path(root, path).exists());
-    let mut unknown: Vec<String> = unknown.map(ToString::to_string).collect();
+    let mut unknown = scripts(root);
     if conf.is_on("CC_ALLOW_FILTER") {
         unknown.push("CC_ALLOW_FILTER".to_owned());
     }

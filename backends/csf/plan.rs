@@ -137,8 +137,11 @@ pub(super) fn items(
         }
     }
     let (ruleset, _) = judged(&conf);
-    let refusals = closed(&ruleset, desired);
-    Plan { edits, refusals }
+    let refusals = closed(&ruleset, desired).into_iter();
+    Plan {
+        edits,
+        refusals: refusals.map(|(_, refusal)| refusal).collect(),
+    }
 }
 
 /// The edits of the live rules.
@@ -161,13 +164,13 @@ pub(super) fn live_rules(known: Known<'_>, ruleset: &Ruleset, desired: &Desired)
         }
     }
     let unknown = |family| live::table(ruleset, family).is_none();
-    for mut refusal in closed(&planner.working, desired) {
+    for (refused, mut refusal) in closed(&planner.working, desired) {
         let known_already = refusals.iter().any(|other| other.ports == refusal.ports);
         if known_already {
             continue;
         }
         if Family::BOTH.into_iter().all(unknown) {
-            refusal = not_csf(refusal.ports);
+            refusal = not_csf(refused, refusal.ports);
         }
         refusals.push(refusal);
     }
@@ -241,11 +244,13 @@ impl Planner<'_> {
                 continue;
             }
             let chain = self.chain(family, direction)?;
-            let listed = self.known.lists.get(family, direction).iter().count() > 0;
+            let mine = self.known.ours.items(direction.setting(family));
+            let items = self.known.lists.get(family, direction);
+            let listed = items.iter().any(|item| !mine.contains(&item.text.as_str()));
             // csf.conf may say something else by now than when csf made these rules.
             let alike = !form.block(chain).is_empty() || !listed;
             let Some(index) = form.place(chain).filter(|_| alike) else {
-                return Some(not_csf(ports));
+                return Some(not_csf(family, ports));
             };
             let number = number_of(chain.rules(), index);
             let before = self.working.clone();
@@ -298,14 +303,14 @@ impl Planner<'_> {
 }
 
 /// What keeps ports closed although everything of csf's was done.
-fn closed(ruleset: &Ruleset, desired: &Desired) -> Vec<Refusal> {
-    let mut refusals: Vec<Refusal> = Vec::new();
+fn closed(ruleset: &Ruleset, desired: &Desired) -> Vec<(Family, Refusal)> {
+    let mut refusals: Vec<(Family, Refusal)> = Vec::new();
     for family in &desired.families {
         for entry in proof::trace(ruleset, *family, &desired.ports).entries {
             if entry.reach == Reach::Open || entry.ports.is_empty() {
                 continue;
             }
-            refusals.push(Refusal {
+            let refusal = Refusal {
                 code: "no-accept-opens",
                 message: format!(
                     "{} stays {} over {family} whatever stands in csf.conf: {}",
@@ -315,17 +320,18 @@ fn closed(ruleset: &Ruleset, desired: &Desired) -> Vec<Refusal> {
                 ),
                 hint: Some("see what makes that rule: csf's other settings, csfpre.sh or csfpost.sh, or another program".to_owned()),
                 ports: entry.ports,
-            });
+            };
+            refusals.push((*family, refusal));
         }
     }
     refusals
 }
 
 /// The chains are not as csf makes them.
-pub(super) fn not_csf(ports: PortSet) -> Refusal {
+fn not_csf(family: Family, ports: PortSet) -> Refusal {
     Refusal {
         code: "csf-chains-unknown",
-        message: "the running rules are not as csf makes them from this csf.conf: there is no place that is known to be right".to_owned(),
+        message: format!("the running rules of {family} are not as csf makes them from this csf.conf: no place for {ports} is known to be right"),
         hint: Some("restart csf yourself, or run again with --restart-csf: `csf -r` leaves every port open for about a second, and takes other programs' chains away".to_owned()),
         ports,
     }

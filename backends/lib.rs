@@ -4,6 +4,8 @@
 
 pub mod backend;
 pub mod boot;
+#[cfg(feature = "nftables")]
+pub mod csf;
 pub mod detect;
 pub mod error;
 pub mod host;

@@ -112,6 +112,10 @@ pub struct Global {
     #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub refuse_exposed: Option<bool>,
 
+    /// Restart csf where its running rules are not as it makes them: opens every port for about a second
+    #[arg(long, global = true)]
+    pub restart_csf: bool,
+
     /// Edit even where a rule closes the ports by name, or where bans stand behind the closing rule
     #[arg(long, global = true)]
     pub force: bool,
@@ -164,6 +168,8 @@ pub enum BackendChoice {
     /// The one in charge.
     #[default]
     Auto,
+    /// CSF: csf.conf, and the rules that csf would make of it.
+    Csf,
     /// iptables and ip6tables, of either kind.
     Iptables,
     /// Native nftables, over netlink.

@@ -365,6 +365,96 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         Severity::Error,
         "the rules that boot loads close the ports, and no line in a file opens them: the boot unit must",
     ),
+    (
+        "csf-and-firewalld",
+        Severity::Error,
+        "csf and firewalld both filter: csf refuses to start then, and flushes every rule",
+    ),
+    (
+        "csf-conf-not-editable",
+        Severity::Error,
+        "csf.conf cannot be edited: the running rules are left alone, too",
+    ),
+    (
+        "csf-chains-unknown",
+        Severity::Error,
+        "the running rules are not as csf makes them: opened by restarting csf only (--restart-csf)",
+    ),
+    (
+        "csf-error",
+        Severity::Error,
+        "csf has given up over an error, and filters nothing",
+    ),
+    (
+        "csf-testing",
+        Severity::Warning,
+        "csf is in testing mode: cron flushes every rule every five minutes",
+    ),
+    (
+        "csf-disabled",
+        Severity::Info,
+        "csf is installed and switched off",
+    ),
+    (
+        "csf-lfd-start",
+        Severity::Info,
+        "lfd restarts csf: `csf -r` does nothing by itself",
+    ),
+    (
+        "csf-no-tracking",
+        Severity::Warning,
+        "csf filters without connection tracking (LF_SPI is off)",
+    ),
+    (
+        "csf-flood-limit",
+        Severity::Warning,
+        "PORTFLOOD, CONNLIMIT or SYNFLOOD limits connections to the passive ports",
+    ),
+    (
+        "csf-ipv6-off",
+        Severity::Info,
+        "csf leaves IPv6 alone: its IPv6 ports are for the day that it is switched on",
+    ),
+    (
+        "csf-ipv6-stale",
+        Severity::Warning,
+        "csf's IPv6 is switched off, and its old IPv6 rules still filter",
+    ),
+    (
+        "csf-ftp-helper",
+        Severity::Warning,
+        "csf opens passive ports by the connection tracking helper: FTPS defeats it",
+    ),
+    (
+        "csf-countries",
+        Severity::Info,
+        "csf turns whole countries away",
+    ),
+    (
+        "csf-script",
+        Severity::Info,
+        "csf runs a script of the admin's: what it does is seen in the running rules only",
+    ),
+    (
+        "csf-stale-hole",
+        Severity::Info,
+        "csf.conf has the hole of csf's own button, 30000:35000, which no daemon uses",
+    ),
+    (
+        "csf-outbound",
+        Severity::Info,
+        "csf's outbound lists get the ports too, which passive mode does not need: a setting",
+    ),
+    (
+        "csf-flushed",
+        Severity::Warning,
+        "the restart of csf took other programs' chains away",
+    ),
+    (
+        "csf-end-of-life",
+        Severity::Info,
+        "this CSF is of its makers, who have stopped: forks go on",
+    ),
 ];
 
 impl Finding {

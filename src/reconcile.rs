@@ -86,12 +86,14 @@ pub fn reconcile<B: Backend>(
         };
         outcome.changed |= mode != Mode::Check && !found.edits.is_empty();
         // Whether anything filters now, where that is known; the next boot is another matter.
-        if outcome.layers.is_empty() {
+        if layer == Layer::Runtime || outcome.layers.is_empty() {
             outcome.filters = filters;
         }
         outcome.helper = outcome.helper.or_else(|| found.helper.clone());
         outcome.layers.push(found);
     }
+    // Whichever was edited first.
+    outcome.layers.sort_by_key(|found| found.layer);
     // Known once its ruleset was read.
     outcome.backend = backend.name();
     Ok(outcome)

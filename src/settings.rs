@@ -40,6 +40,10 @@ pub struct Settings {
     pub diff: bool,
     /// Open nothing while something else listens on a passive port.
     pub refuse_exposed: bool,
+    /// csf may be restarted.
+    pub restart_csf: bool,
+    /// CSF's outbound lists get the ports too.
+    pub csf_tcp_out: bool,
     /// The one daemon that the settings file names, whatever the flags say.
     pub file_daemon: Option<String>,
 }
@@ -54,6 +58,15 @@ pub struct SettingsFile {
     daemon_config: BTreeMap<String, PathBuf>,
     control: Option<bool>,
     refuse_exposed: Option<bool>,
+    #[serde(default)]
+    csf: CsfSettings,
+}
+
+/// The table `csf` of the settings file; its keys are named as in csf.conf.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CsfSettings {
+    tcp_out: Option<bool>,
 }
 
 impl Settings {
@@ -97,6 +110,9 @@ impl Settings {
                 .refuse_exposed
                 .or(file.refuse_exposed)
                 .unwrap_or(false),
+            restart_csf: flags.restart_csf,
+            // What the hosting guides do.
+            csf_tcp_out: file.csf.tcp_out.unwrap_or(true),
             file_daemon,
         }
     }
@@ -196,6 +212,14 @@ mod tests {
         assert_eq!(file.backend, Some(BackendChoice::Nftables));
         assert_eq!(file.control, Some(true));
         assert_eq!(file.daemon_config["proftpd"], PathBuf::from("/srv/p.conf"));
+    }
+
+    #[test]
+    fn the_outbound_ports_of_csf_can_be_left_out() {
+        let file = parse(Path::new("x"), "csf.tcp_out = false\n").unwrap();
+        assert_eq!(file.csf.tcp_out, Some(false));
+        let error = parse(Path::new("x"), "[csf]\ntcp-out = false\n").unwrap_err();
+        assert!(error.message.contains("expected `tcp_out`"), "{error}");
     }
 
     #[test]

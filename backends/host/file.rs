@@ -404,7 +404,10 @@ pub fn write_private(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     trust_private(folder)?;
     let path = folder.join(name);
     let temporary = Temporary::create(&path)?;
-    let write = || (&temporary.file).write_all(bytes);
+    let write = || {
+        (&temporary.file).write_all(bytes)?;
+        temporary.file.sync_all()
+    };
     write().map_err(|source| failed("write", &path, source))?;
     rustix::fs::rename(&temporary.path, &path)
         .map_err(|errno| failed("write", &path, errno.into()))?;

@@ -1,0 +1,138 @@
+//! csf.conf on the disk: read, locked as csf locks it, kept as a profile that csf can restore, and replaced in one step.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::create::create;
+use crate::host::file::{Snapshot, resolve};
+use crate::host::lock::PATIENCE;
+
+/// The file, as csf sees it.
+pub(super) const CONF: &str = "/etc/csf/csf.conf";
+/// Where csf keeps earlier versions: `csf --profile restore NAME`.
+const BACKUPS: &str = "/var/lib/csf/backup";
+/// Held by csf while it rebuilds its rules.
+const CSF_LOCK: &str = "/var/lib/csf/csf.lock";
+/// The mode of all of csf's files.
+const MODE: u32 = 0o600;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Reads csf.conf.
+///
+/// # Errors
+/// `NotOurs` when others could change it; `Io` when it cannot be read.
+pub(super) fn read(root: &Path) -> Result<Snapshot> {
+    Snapshot::read(root, Path::new(CONF))
+}
+
+/// Puts other text in the place of csf.conf, provided that it still is `before`.
+///
+/// # Errors
+/// `Changed` when it is not; `Busy` when csf or its web interface holds its lock; what writing says. The file is then as
+/// before.
+pub(super) fn write(root: &Path, before: &[u8], after: &[u8]) -> Result<()> {
+    // csf and its web interface lock the file itself. The lock ends here, before any of csf's commands could want it.
+    let _lock = lock(root)?;
+    let snapshot = read(root)?;
+    if snapshot.bytes() != before {
+        let message = format!("`{}` changed since it was read", snapshot.path().display());
+        return Err(Error::new(ErrorKind::Changed, message));
+    }
+    keep(root, before)?;
+    snapshot.replace(after)
+}
+
+/// Locks csf.conf as csf does.
+fn lock(root: &Path) -> Result<File> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let path = resolve(root, Path::new(CONF))?;
+        let file = fs_err::File::open(&path)?.into_file();
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                let (here, there) = (file.metadata()?, fs_err::metadata(&path)?);
+                // Another file may have taken its place while this one was opened.
+                if (here.dev(), here.ino()) == (there.dev(), there.ino()) {
+                    return Ok(file);
+                }
+            }
+            Err(Errno::INTR | Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(std::io::Error::from(errno).into()),
+        }
+        if Instant::now() > deadline {
+            return Err(busy(&path));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn busy(path: &Path) -> Error {
+    let (path, seconds) = (path.display(), PATIENCE.as_secs());
+    let message = format!("csf has held its lock of `{path}` for more than {seconds} s");
+    Error::new(ErrorKind::Busy, message).with_hint(format!(
+        "wait for it to end; `fuser -v {path}` names the process"
+    ))
+}
+
+/// Keeps the text where csf keeps its own, if csf has made that folder.
+fn keep(root: &Path, bytes: &[u8]) -> Result<()> {
+    if resolve(root, Path::new(BACKUPS)).is_err() {
+        return Ok(());
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let mut seconds = now.map_or(0, |now| now.as_secs());
+    loop {
+        let name = format!("{BACKUPS}/{seconds}_pasvsync");
+        match create(root, Path::new(&name), bytes, MODE) {
+            // Of the same second.
+            Err(error) if error.kind() == ErrorKind::Changed => seconds += 1,
+            outcome => return outcome.map(drop),
+        }
+    }
+}
+
+/// Waits until csf does not rebuild its rules.
+///
+/// # Errors
+/// `Busy` when it goes on for longer than a run waits.
+pub(super) fn wait_for_csf(root: &Path) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let path = root.join(CSF_LOCK.trim_start_matches('/'));
+    while is_locked(&path) {
+        if Instant::now() > deadline {
+            return Err(busy(&path));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Whether somebody holds a lock of the file, told without touching it: csf gives up when it does not get its lock at
+/// once, and at boot the host would be without rules then.
+fn is_locked(path: &Path) -> bool {
+    let Ok(inode) = fs_err::metadata(path).map(|metadata| metadata.ino()) else {
+        return false;
+    };
+    // Such as `1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF`. Its device is not always the one that stat(2) gives.
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let same = |line: &str| {
+        let mut words = line.split_whitespace();
+        words.nth(1) == Some("FLOCK")
+            && words
+                .nth(3)
+                .and_then(|file| file.rsplit(':').next()?.parse().ok())
+                == Some(inode)
+    };
+    locks.lines().any(same)
+}
+
+/// Where a file of csf's is.
+pub(super) fn path(root: &Path, name: &str) -> PathBuf {
+    root.join(name.trim_start_matches('/'))
+}

@@ -1,0 +1,258 @@
+//! What csf will make of csf.conf at the next boot, as a ruleset.
+//!
+//! csf itself cannot be asked: it has no dry run. Its live chains are the best witness of everything that csf.conf and
+//! csf's other files and scripts add up to; only their port rules are replaced by those that csf.conf has now. Where there
+//! are no such chains, the least that csf makes stands in for them, and what cannot be known is unknown.
+
+use std::path::Path;
+
+use super::conf::{Conf, Problem};
+use super::file;
+use super::items::Items;
+use super::live::{self, Direction, Form, in_state};
+use crate::iptables;
+use crate::model::reach::Family;
+use crate::model::ruleset::{
+    BaseChain, Chain, ChainKind, Field, Filter, Hook, Operator, Policy, Rule, Ruleset, Statement,
+    Table, TableFamily, Test, Value, Verdict,
+};
+
+/// RELATED and ESTABLISHED among the states of `ct state`.
+const ESTABLISHED: u32 = 2 | 4;
+
+/// Scripts that csf runs before and after it makes its rules.
+const SCRIPTS: [&str; 4] = [
+    "/usr/local/csf/bin/csfpre.sh",
+    "/etc/csf/csfpre.sh",
+    "/usr/local/csf/bin/csfpost.sh",
+    "/etc/csf/csfpost.sh",
+];
+/// A fork's scripts run what is in these.
+const FOLDERS: [&str; 2] = [
+    "/usr/local/include/csf/pre.d",
+    "/usr/local/include/csf/post.d",
+];
+/// What tells the fork's own scripts, which do nothing else, from an admin's.
+const LOADER: [&str; 2] = [
+    "app_repo=\"Aetherinox/csf-firewall\"",
+    "initialization scripts",
+];
+
+/// The admin's own scripts that csf runs: what they do to its rules is known from the running rules only.
+pub(super) fn scripts(root: &Path) -> Vec<String> {
+    let there = |path: &&str| file::path(root, path).exists();
+    let acts = |path: &&str| match std::fs::read(file::path(root, path)) {
+        Ok(text) => acts(&String::from_utf8_lossy(&text)),
+        // It might do anything.
+        Err(_) => true,
+    };
+    let scripts = SCRIPTS.into_iter().filter(there).filter(acts);
+    let mut scripts: Vec<String> = scripts.map(str::to_owned).collect();
+    for folder in FOLDERS {
+        let entries = std::fs::read_dir(file::path(root, folder));
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".sh") {
+                scripts.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    scripts
+}
+
+/// Whether a script may do anything to the rules.
+fn acts(text: &str) -> bool {
+    let lines = text.lines().map(str::trim);
+    let mut commands = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    if LOADER.iter().all(|words| text.contains(words)) {
+        let words = ["tables", "nft", "ipset"];
+        return commands.any(|line| words.iter().any(|word| line.contains(word)));
+    }
+    commands.next().is_some()
+}
+
+/// The four lists of TCP ports.
+#[derive(Clone, Debug)]
+pub(super) struct Lists {
+    lists: Vec<(Family, Direction, Items)>,
+}
+
+impl Lists {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one of them is not fully understood.
+    pub(super) fn of(conf: &Conf) -> Result<Self, Problem> {
+        let both = Family::BOTH
+            .into_iter()
+            .flat_map(|family| Direction::BOTH.map(|direction| (family, direction)));
+        let lists = both.map(|(family, direction)| {
+            Ok((
+                family,
+                direction,
+                Items::of(conf, direction.setting(family))?,
+            ))
+        });
+        Ok(Self {
+            lists: lists.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// One of them.
+    pub(super) fn get(&self, family: Family, direction: Direction) -> Items {
+        let mut lists = self.lists.iter();
+        let found = lists.find(|(known, way, _)| *known == family && *way == direction);
+        found.map(|(.., items)| items.clone()).unwrap_or_default()
+    }
+}
+
+/// What csf would make of csf.conf, beside everything else that filters now.
+pub(super) fn ruleset(live: &Ruleset, root: &Path, conf: &Conf, lists: &Lists) -> Ruleset {
+    let mut ruleset = live.clone();
+    ruleset.generation = None;
+    for family in Family::BOTH {
+        let inspected = family == Family::Ipv4 || conf.is_on("IPV6");
+        match live::table(live, family) {
+            Some(table) if inspected => {
+                let mut table = table.clone();
+                if replace(&mut table, conf, lists, family).is_some() {
+                    put(&mut ruleset, table, false);
+                    continue;
+                }
+            }
+            // At boot csf leaves IPv6 alone then: what is there now is left over from before.
+            Some(table) => {
+                let (filter, family) = (table.filter, table.family);
+                let stale = |table: &Table| {
+                    table.filter == filter && table.family == family && iptables::is_iptables(table)
+                };
+                ruleset.tables.retain(|table| !stale(table));
+                continue;
+            }
+            None if !inspected => continue,
+            None => {}
+        }
+        put(&mut ruleset, least(root, conf, lists, family), true);
+    }
+    ruleset
+}
+
+/// Puts a table in the place of the one of that name; alone, in the place of all tables of iptables: csf flushes them.
+fn put(ruleset: &mut Ruleset, table: Table, alone: bool) {
+    let same = |other: &Table| {
+        other.family == table.family
+            && (other.filter == table.filter && other.name == table.name
+                || alone && iptables::is_iptables(other))
+    };
+    ruleset.tables.retain(|other| !same(other));
+    ruleset.tables.push(table);
+}
+
+/// The table with the port rules that csf.conf has; `None` where the chains are not as csf makes them.
+fn replace(table: &mut Table, conf: &Conf, lists: &Lists, family: Family) -> Option<()> {
+    for direction in Direction::BOTH {
+        let form = Form::of(conf, family, direction);
+        let mut chains = table.chains.iter_mut();
+        let chain = chains.find(|chain| chain.name == direction.chain())?;
+        let mut block = form.block(chain);
+        if block.is_empty() {
+            let place = form.place(chain)?;
+            block = place..place;
+        }
+        let items = lists.get(family, direction);
+        let rules = items.iter().map(|item| form.rule(item.ports));
+        chain.rules.as_mut()?.splice(block, rules);
+    }
+    Some(())
+}
+
+/// The least that csf makes: the port rules and what is around them, without bans, limits and exceptions.
+fn least(root: &Path, conf: &Conf, lists: &Lists, family: Family) -> Table {
+    let mut unknown = scripts(root);
+    if conf.is_on("CC_ALLOW_FILTER") {
+        unknown.push("CC_ALLOW_FILTER".to_owned());
+    }
+    let unknown = unknown
+        .into_iter()
+        .map(|name| statements(vec![Statement::NotDecoded { name }]));
+    let unknown: Vec<Rule> = unknown.collect();
+    let chain = |direction: Direction| {
+        let form = Form::of(conf, family, direction);
+        let (hook, field) = match direction {
+            Direction::In => (Hook::Input, Field::InputInterfaceName),
+            Direction::Out => (Hook::Output, Field::OutputInterfaceName),
+        };
+        let loopback = Statement::Match {
+            value: Value::field(field, 16),
+            test: Test::Compare {
+                operator: Operator::Equal,
+                data: b"lo\0".to_vec(),
+            },
+        };
+        let accept = Statement::Verdict(Verdict::Accept);
+        let mut rules = unknown.clone();
+        rules.push(statements(vec![loopback, accept.clone()]));
+        let spi = if family == Family::Ipv4 {
+            "LF_SPI"
+        } else {
+            "IPV6_SPI"
+        };
+        let inspects = conf.is_on(spi);
+        if inspects {
+            rules.push(statements(vec![
+                form.device(),
+                in_state(ESTABLISHED),
+                accept.clone(),
+            ]));
+        }
+        let items = lists.get(family, direction);
+        rules.extend(items.iter().map(|item| form.rule(item.ports)));
+        if !inspects && direction == Direction::Out {
+            rules.push(statements(vec![form.device(), accept]));
+        }
+        rules.push(statements(vec![
+            form.device(),
+            Statement::Verdict(Verdict::Drop),
+        ]));
+        Chain {
+            name: direction.chain().to_owned(),
+            handle: 0,
+            base: Some(BaseChain {
+                kind: ChainKind::Filter,
+                hook,
+                priority: 0,
+                policy: Policy::Drop,
+                devices: Vec::new(),
+            }),
+            rules: Some(rules),
+        }
+    };
+    let mut chains: Vec<Chain> = Direction::BOTH.into_iter().map(chain).collect();
+    if conf.is_on("WATCH_MODE") {
+        chains.push(Chain {
+            name: "LOGACCEPT".to_owned(),
+            handle: 0,
+            base: None,
+            rules: Some(vec![statements(vec![Statement::Verdict(Verdict::Accept)])]),
+        });
+    }
+    Table {
+        family: match family {
+            Family::Ipv4 => TableFamily::Ip,
+            Family::Ipv6 => TableFamily::Ip6,
+        },
+        name: "filter".to_owned(),
+        filter: Filter::Nftables,
+        owned: false,
+        dormant: false,
+        chains,
+        sets: Vec::new(),
+    }
+}
+
+fn statements(statements: Vec<Statement>) -> Rule {
+    Rule {
+        statements,
+        ..Rule::default()
+    }
+}

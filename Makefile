@@ -42,4 +42,4 @@ tools-demo: tools-build
 	@.ci/tools ip mount nft unshare
 
 tools-test: tools-demo
-	@.ci/tools curl dpkg-deb iptables nsenter setpriv strace systemd-analyze systemd-nspawn
+	@.ci/tools curl dpkg-deb fish iptables mandoc nsenter prometheus-parser setpriv strace systemd-analyze systemd-nspawn zsh

@@ -1,9 +1,11 @@
 //! What a run found and did: the objects that `--output json` prints, described by `schema/report.schema.json`.
 //!
-//! The text form is made from the same objects, in [`text`].
+//! The other forms are made from the same objects, each in a file of its own.
 
 mod diff;
 mod file_diff;
+pub mod nagios;
+pub mod prometheus;
 mod set_range;
 pub mod text;
 

@@ -92,6 +92,11 @@ impl Settings {
         Ok(Self::merge(flags, file))
     }
 
+    /// The folder that stands for `/`.
+    pub fn root(&self) -> &Path {
+        self.root.as_deref().unwrap_or(Path::new("/"))
+    }
+
     fn merge(flags: &Global, mut file: SettingsFile) -> Self {
         for (name, path) in &flags.daemon_config {
             file.daemon_config.insert(name.clone(), path.clone());

@@ -2,8 +2,6 @@
 //!
 //! A new firewall is one arm here.
 
-use std::path::Path;
-
 use firewall::backend::{Backend as _, Desired, Layer, Scope};
 use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::kernel::Kernel;
@@ -22,7 +20,7 @@ pub(super) fn reconcile(
     mode: Mode,
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<BackendOutcome> {
-    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
+    let root = settings.root();
     let mut boot = BootLayer::open(root, settings.fresh);
     findings.extend(boot.boot().notes().iter().map(note));
     // Another system's files are judged by themselves: what runs here is not its firewall.

@@ -78,7 +78,7 @@ fn joined<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
 }
 
 /// What layer is meant, in a word.
-fn when(layer: &str) -> &'static str {
+pub(super) fn when(layer: &str) -> &'static str {
     if layer == "permanent" {
         "after the next boot"
     } else {
@@ -164,7 +164,7 @@ fn edits(layer: &LayerReport, diff: bool, style: Style, text: &mut String) {
     }
 }
 
-fn count(number: usize, noun: &str) -> String {
+pub(super) fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
@@ -181,7 +181,7 @@ fn families(report: &Report) -> String {
 }
 
 /// `30000-30009 open over IPv4 and IPv6`, or that nothing is wanted.
-fn all_open(report: &Report) -> String {
+pub(super) fn all_open(report: &Report) -> String {
     let wanted = report.wanted();
     if wanted.is_empty() {
         "no daemon wants a passive port".to_owned()

@@ -95,6 +95,8 @@ pub enum Generated {
     Fish,
     /// The JSON Schema of --output json
     Schema,
+    /// A drop-in for pasvsync.path: watch the files that are read on this host; DIR is /etc/systemd/system
+    PathUnit,
 }
 
 /// The arguments of `explain`.
@@ -192,7 +194,7 @@ pub struct Global {
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 
-    /// Say nothing when all is well, and leave out warnings
+    /// Say nothing but what was changed, in one line, and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
 

@@ -32,6 +32,8 @@ pub struct Reading {
     pub daemon: &'static str,
     /// The configuration that was read, the main file first, includes behind it.
     pub files: Vec<std::path::PathBuf>,
+    /// Where a change may make this another reading: files and folders, which need not be there yet.
+    pub consulted: Vec<std::path::PathBuf>,
     /// The passive ranges as written and valid, the daemon's own repairs applied; empty when unset, and when the
     /// daemon refuses the configuration everywhere ([`crate::daemons::ConfigErrorKind::Refused`]).
     pub passive: Vec<PassiveRange>,
@@ -56,6 +58,7 @@ impl Reading {
         Self {
             daemon,
             files: Vec::new(),
+            consulted: Vec::new(),
             passive: Vec::new(),
             control: Vec::new(),
             effective: PortSet::EMPTY,

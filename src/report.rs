@@ -40,6 +40,9 @@ pub struct Report {
     pub backends: Vec<BackendReport>,
     /// What the user should know.
     pub findings: Vec<Finding>,
+    /// Whether systemd's journal was told of the change.
+    #[serde(skip)]
+    pub announced: bool,
     /// What `set-range` wrote into a daemon's configuration before all that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_range: Option<SetRangeReport>,
@@ -197,6 +200,7 @@ impl Report {
                 .collect(),
             backends: Vec::new(),
             findings,
+            announced: false,
             set_range: None,
         };
         for reading in readings {

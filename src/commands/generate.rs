@@ -1,6 +1,9 @@
 //! `pasvsync generate`: what packages install beside the program, from the same types that parse the command line.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as _, CommandFactory as _};
 use clap_complete::Shell;
@@ -10,16 +13,22 @@ use clap_mangen::roff::{Roff, bold, roman};
 use crate::cli::manual::{DATE, FILES, Manual, PAGES};
 use crate::cli::{Cli, Generate, Generated, Global};
 use crate::exit::ExitStatus;
+use crate::settings::Settings;
 
 /// The manual's section: system administration.
 const SECTION: &str = "8";
+const PATH_UNIT: &str = include_str!("../../examples/systemd/pasvsync.path");
+const PREFACE: &str = "# What pasvsync reads on this host and pasvsync.path does not watch by itself, by `pasvsync generate path-unit`:
+# to be run again when the daemons' configuration includes other files.
+[Unit]
+";
 const SCHEMA: &str = include_str!("../../schema/report.schema.json");
 
 /// Runs the command.
 ///
 /// # Errors
-/// When a file cannot be written.
-pub fn run(arguments: &Generate) -> anyhow::Result<ExitStatus> {
+/// When a file cannot be written, or a daemon's configuration cannot be read.
+pub fn run(arguments: &Generate, settings: &Settings) -> anyhow::Result<ExitStatus> {
     let folder = &arguments.folder;
     fs_err::create_dir_all(folder)?;
     match arguments.what {
@@ -27,9 +36,59 @@ pub fn run(arguments: &Generate) -> anyhow::Result<ExitStatus> {
         Generated::Bash => completion(Shell::Bash, folder)?,
         Generated::Zsh => completion(Shell::Zsh, folder)?,
         Generated::Fish => completion(Shell::Fish, folder)?,
+        Generated::PathUnit => path_unit(folder, settings)?,
         Generated::Schema => fs_err::write(folder.join("report.schema.json"), SCHEMA)?,
     }
     Ok(ExitStatus::Success)
+}
+
+/// Names what is read here and the unit itself does not watch.
+fn path_unit(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
+    let readings = super::discover(settings)?.readings;
+    let consulted: BTreeSet<PathBuf> = readings
+        .into_iter()
+        .flat_map(|reading| reading.consulted)
+        .collect();
+    let instance = |path: &Path| format!("pasvsync@{}.path", escape(path));
+    let watched = |path: &Path| PATH_UNIT.contains(&instance(path));
+    let mut text = String::from(PREFACE);
+    for path in &consulted {
+        // A folder's watch sees the files in it.
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        if !watched(path) && !watched(parent) && !consulted.contains(parent) {
+            let _ = writeln!(text, "Wants={}", instance(path));
+        }
+    }
+    let folder = folder.join("pasvsync.path.d");
+    fs_err::create_dir_all(&folder)?;
+    fs_err::write(folder.join("files-read.conf"), text)?;
+    Ok(())
+}
+
+/// A path as the name of a unit's instance (systemd.unit(5), "String escaping for inclusion in unit names").
+fn escape(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    let words = bytes
+        .split(|byte| *byte == b'/')
+        .filter(|word| !word.is_empty());
+    let mut escaped = String::new();
+    for (number, word) in words.enumerate() {
+        if number > 0 {
+            escaped.push('-');
+        }
+        for (index, byte) in word.iter().enumerate() {
+            let first = number == 0 && index == 0;
+            let plain = byte.is_ascii_alphanumeric()
+                || matches!(byte, b':' | b'_')
+                || *byte == b'.' && !first;
+            let _ = if plain {
+                write!(escaped, "{}", char::from(*byte))
+            } else {
+                write!(escaped, "\\x{byte:02x}")
+            };
+        }
+    }
+    escaped
 }
 
 fn completion(shell: Shell, folder: &Path) -> anyhow::Result<()> {

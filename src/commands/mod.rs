@@ -21,6 +21,7 @@ use crate::exit::ExitStatus;
 use crate::exposure;
 use crate::helpers;
 use crate::history;
+use crate::journal;
 use crate::printer::Printer;
 use crate::reconcile::Mode;
 use crate::report::Report;
@@ -43,7 +44,7 @@ pub fn run(
         Command::Remove => remove::run(settings, printer),
         Command::SetRange(arguments) => set_range::run(arguments, settings, printer),
         Command::Demo(arguments) => demo::run(arguments.stage, printer),
-        Command::Generate(arguments) => generate::run(arguments),
+        Command::Generate(arguments) => generate::run(arguments, settings),
     }
 }
 
@@ -96,8 +97,10 @@ fn reconcile(settings: &Settings, report: &mut Report, mode: Mode) -> anyhow::Re
         Mode::Remove => history::forget(root),
         Mode::Sync | Mode::Check => {}
     }
+    let changed = outcome.changed;
     let helper = outcome.helper.clone();
     report.add(outcome);
+    report.announced = changed && journal::announce(report);
     let finding = helpers::only_helper(report, helper.as_deref(), root);
     report.findings.extend(finding);
     Ok(())

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use pasvsync::daemons;
 use tempfile::TempDir;
 
+use super::support::Host;
 use crate::support::skip;
 
 fn generate(what: &str) -> TempDir {
@@ -119,6 +120,44 @@ fn the_other_shells_read_their_completions() {
             );
         }
     }
+}
+
+/// What is included from elsewhere is watched, whether it is there or not; what pasvsync.path knows is not named again.
+#[test]
+fn a_path_unit_names_what_is_read_here() {
+    let host = Host::new(
+        "Include \"/srv/ftp-site/.a%b c.conf\"\nInclude /srv/conf.d/*.conf\nInclude /etc/proftpd/more.conf\n\
+         PassivePorts 50000 50009\n",
+    );
+    host.file("srv/conf.d/one.conf", "Port 2121\n");
+    let units = host.root().join("units");
+    let command = format!("pasvsync generate path-unit {}", units.display());
+    let Some(output) = host.run(&[&command]) else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let unit = fs_err::read_to_string(units.join("pasvsync.path.d/files-read.conf")).unwrap();
+    let wanted: Vec<&str> = unit
+        .lines()
+        .filter(|line| line.starts_with("Wants="))
+        .collect();
+    let escaped = r"srv-ftp\x2dsite-.a\x25b\x20c.conf";
+    assert_eq!(
+        wanted,
+        [
+            "Wants=pasvsync@srv-conf.d.path".to_owned(),
+            format!("Wants=pasvsync@{escaped}.path"),
+            "Wants=pasvsync@usr-local-etc-proftpd.conf.path".to_owned(),
+        ]
+    );
+    let Some(output) = tool(
+        "systemd-escape",
+        &["--path"],
+        Path::new("/srv/ftp-site/.a%b c.conf"),
+    ) else {
+        return;
+    };
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), escaped);
 }
 
 #[test]

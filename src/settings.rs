@@ -171,7 +171,10 @@ fn locate(path: &Path, text: &str, offset: Option<usize>) -> Location {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::Cli;
 
     fn error(text: &str) -> String {
         let error = parse(Path::new("/etc/pasvsync.toml"), text).unwrap_err();
@@ -192,6 +195,35 @@ mod tests {
         assert_eq!(file.backend, Some(BackendChoice::Nftables));
         assert_eq!(file.control, Some(true));
         assert_eq!(file.daemon_config["proftpd"], PathBuf::from("/srv/p.conf"));
+    }
+
+    /// The sample that packages install says nothing, and, its comments taken away, everything that can be said.
+    #[test]
+    fn the_sample_has_every_key_with_its_default() {
+        let sample = include_str!("../examples/pasvsync.toml");
+        let path = Path::new("/etc/pasvsync.toml");
+        let flags = Cli::parse_from(["pasvsync", "check"]).global;
+        let as_it_is = Settings::merge(&flags, parse(path, sample).unwrap());
+        let nothing = Settings::merge(&flags, SettingsFile::default());
+        assert_eq!(format!("{as_it_is:?}"), format!("{nothing:?}"));
+        let keys = sample.lines().filter_map(|line| line.strip_prefix('#'));
+        let keys: Vec<&str> = keys.filter(|line| !line.starts_with(' ')).collect();
+        let everything = parse(path, &keys.join("\n")).unwrap();
+        let SettingsFile {
+            backend,
+            daemon,
+            daemon_config,
+            control,
+            refuse_exposed,
+        } = &everything;
+        assert!(backend.is_some() && daemon.is_some() && !daemon_config.is_empty());
+        assert!(control.is_some() && refuse_exposed.is_some());
+        let said = Settings::merge(&flags, everything);
+        let without_example = Settings {
+            daemon_config: Vec::new(),
+            ..said
+        };
+        assert_eq!(format!("{without_example:?}"), format!("{nothing:?}"));
     }
 
     #[test]

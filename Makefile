@@ -1,6 +1,6 @@
 # The same commands on a laptop and in CI. `make demo` and `make test` install what is missing, and say so.
 
-.PHONY: build release demo test update bench deny tools-build tools-demo tools-test
+.PHONY: build static deb rpm release demo test update bench deny tools-build tools-demo tools-test
 
 # The tests make network namespaces: an ordinary user may do so as root of a user namespace, where the kernel lets him.
 UNSHARE = unshare --user --map-root-user --net
@@ -13,8 +13,12 @@ endif
 build: tools-build
 	cargo build --locked
 
+# One program without libraries, packages of it, and all of that with checksums: in target/dist.
+static deb rpm: tools-build
+	packaging/build $@
+
 release: tools-build
-	cargo build --locked --release
+	packaging/build all
 
 # The whole story in a throw-away namespace; as an ordinary user or as root, the host is not touched.
 demo: tools-demo
@@ -47,4 +51,5 @@ tools-demo: tools-build
 	@.ci/tools ip mount nft unshare
 
 tools-test: tools-demo
-	@.ci/tools curl dpkg-deb iptables nsenter setpriv strace systemd-analyze systemd-nspawn
+	@.ci/tools curl dpkg-deb fish iptables mandoc nsenter prometheus-parser setpriv strace systemd-analyze systemd-nspawn zsh
+	@packaging/build tools

@@ -1,8 +1,11 @@
 //! The command line: clap types and help text only.
 
+pub mod manual;
+
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use firewall::model::ports::PortRange;
 
 use crate::daemons;
@@ -34,7 +37,8 @@ pub enum Command {
     /// Open what the daemons need, close what pasvsync opened and nobody needs, and prove it
     Sync,
     /// Like sync, without writing; exits 3 when sync would change something or a port is closed
-    Check,
+    #[command(after_long_help = NAGIOS)]
+    Check(Check),
     /// Show the daemons, their ranges, the firewall and what becomes of each port
     Status,
     /// Show which configuration line wants a port, and which rule of which chain decides about it
@@ -45,6 +49,54 @@ pub enum Command {
     SetRange(SetRange),
     /// Show the whole story in a throw-away namespace: needs no root, leaves the host untouched
     Demo(Demo),
+    /// Write what packages install: man pages, completions, the schema; or which files to watch
+    #[command(hide = true)]
+    Generate(Generate),
+}
+
+/// The exit statuses of `--output nagios` are not those of the other forms.
+const NAGIOS: &str = "Exit status with --output nagios: \
+    0 OK; \
+    1 WARNING: every wanted port is open, but sync would change something, or there is a warning; \
+    2 CRITICAL: a wanted port is closed or restricted, now or after the next boot, or there is an error among the \
+    findings; \
+    3 UNKNOWN: the daemons or the firewall could not be read, or a rule was not understood.";
+
+/// The arguments of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// With --output prometheus: the file to write, all at once, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+}
+
+/// The arguments of `generate`.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// What to write
+    #[arg(value_enum)]
+    pub what: Generated,
+
+    /// The folder to write it into; it is made when it is not there
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// What `generate` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Generated {
+    /// A man page for the program and for each command
+    Man,
+    /// The completion for bash
+    Bash,
+    /// The completion for zsh
+    Zsh,
+    /// The completion for fish
+    Fish,
+    /// The JSON Schema of --output json
+    Schema,
+    /// A drop-in for pasvsync.path: watch the files that are read on this host; DIR is /etc/systemd/system
+    PathUnit,
 }
 
 /// The arguments of `explain`.
@@ -146,7 +198,7 @@ pub struct Global {
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 
-    /// Say nothing when all is well, and leave out warnings
+    /// Say nothing but what was changed, in one line, and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
 
@@ -183,6 +235,10 @@ pub enum OutputForm {
     Text,
     /// One object, described by schema/report.schema.json
     Json,
+    /// Metrics for the textfile collector of Prometheus' node exporter (check only)
+    Prometheus,
+    /// One line for Nagios and its like, whose exit status 0 to 3 it takes (check only)
+    Nagios,
 }
 
 /// When to colour.
@@ -194,6 +250,35 @@ pub enum ColorChoice {
     Always,
     /// Never
     Never,
+}
+
+impl Cli {
+    /// What was typed; ends the program when it makes no sense, or asks for help.
+    pub fn read() -> Self {
+        let cli = Self::parse();
+        if let Some(problem) = cli.contradiction() {
+            Self::command()
+                .error(ErrorKind::ArgumentConflict, problem)
+                .exit();
+        }
+        cli
+    }
+
+    /// What goes together in clap's eyes, and yet makes no sense.
+    fn contradiction(&self) -> Option<&'static str> {
+        let metrics = self.global.output == OutputForm::Prometheus;
+        match &self.command {
+            Command::Check(check) if check.to.is_some() && !metrics => {
+                Some("--to is for --output prometheus")
+            }
+            Command::Check(_) => None,
+            _ if metrics => Some("--output prometheus is a form of `check` only"),
+            _ if self.global.output == OutputForm::Nagios => {
+                Some("--output nagios is a form of `check` only")
+            }
+            _ => None,
+        }
+    }
 }
 
 fn daemon_choices() -> clap::builder::PossibleValuesParser {

@@ -8,6 +8,8 @@ pub mod exposure;
 pub mod failure;
 pub mod findings;
 pub mod helpers;
+pub mod history;
+pub mod journal;
 pub mod listeners;
 pub mod passive;
 pub mod printer;

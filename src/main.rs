@@ -2,22 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use pasvsync::cli::Cli;
 use pasvsync::commands;
-use pasvsync::exit::ExitStatus;
 use pasvsync::printer::{self, Printer};
 use pasvsync::settings::Settings;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let printer = Printer::new(&cli.global);
     printer::log_to_stderr(cli.global.verbose, printer.style());
     Settings::resolve(&cli.global)
         .and_then(|settings| commands::run(&cli.command, &settings, &printer))
-        .unwrap_or_else(|error| {
-            printer.failure(&error);
-            ExitStatus::Failure
-        })
+        .unwrap_or_else(|error| commands::failed(&cli.command, &error, &printer))
         .into()
 }

@@ -34,6 +34,8 @@ pub struct Reading {
     pub files: Vec<std::path::PathBuf>,
     /// Those of the files that each session reads anew: a change of them needs no restart.
     pub read_by_sessions: Vec<std::path::PathBuf>,
+    /// Where a change may make this another reading: files and folders, which need not be there yet.
+    pub consulted: Vec<std::path::PathBuf>,
     /// The passive ranges as written and valid, the daemon's own repairs applied; empty when unset, and when the
     /// daemon refuses the configuration everywhere ([`crate::daemons::ConfigErrorKind::Refused`]).
     pub passive: Vec<PassiveRange>,
@@ -59,6 +61,7 @@ impl Reading {
             daemon,
             files: Vec::new(),
             read_by_sessions: Vec::new(),
+            consulted: Vec::new(),
             passive: Vec::new(),
             control: Vec::new(),
             effective: PortSet::EMPTY,

@@ -136,6 +136,11 @@ impl Printer {
         self.glyphs
     }
 
+    /// The form of the result.
+    pub fn form(&self) -> OutputForm {
+        self.form
+    }
+
     /// Whether the result is wanted as JSON.
     pub fn json(&self) -> bool {
         self.form == OutputForm::Json

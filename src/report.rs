@@ -1,9 +1,11 @@
 //! What a run found and did: the objects that `--output json` prints, described by `schema/report.schema.json`.
 //!
-//! The text form is made from the same objects, in [`text`].
+//! The other forms are made from the same objects, each in a file of its own.
 
 mod diff;
 mod file_diff;
+pub mod nagios;
+pub mod prometheus;
 mod set_range;
 pub mod status;
 pub mod text;
@@ -39,6 +41,9 @@ pub struct Report {
     pub backends: Vec<BackendReport>,
     /// What the user should know.
     pub findings: Vec<Finding>,
+    /// Whether systemd's journal was told of the change.
+    #[serde(skip)]
+    pub announced: bool,
     /// What `set-range` wrote into a daemon's configuration before all that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_range: Option<SetRangeReport>,
@@ -196,6 +201,7 @@ impl Report {
                 .collect(),
             backends: Vec::new(),
             findings,
+            announced: false,
             set_range: None,
         };
         for reading in readings {

@@ -88,6 +88,11 @@ impl Settings {
         Ok(Self::merge(flags, file))
     }
 
+    /// The folder that stands for `/`.
+    pub fn root(&self) -> &Path {
+        self.root.as_deref().unwrap_or(Path::new("/"))
+    }
+
     fn merge(flags: &Global, mut file: SettingsFile) -> Self {
         for (name, path) in &flags.daemon_config {
             file.daemon_config.insert(name.clone(), path.clone());
@@ -191,7 +196,10 @@ fn at(path: &Path, text: &str, span: Range<usize>, message: &str) -> ConfigError
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::Cli;
 
     fn error(text: &str) -> String {
         let error = parse(Path::new("/etc/pasvsync.toml"), text).unwrap_err();
@@ -212,6 +220,35 @@ mod tests {
         assert_eq!(file.backend, Some(BackendChoice::Nftables));
         assert_eq!(file.control, Some(true));
         assert_eq!(file.daemon_config["proftpd"], PathBuf::from("/srv/p.conf"));
+    }
+
+    /// The sample that packages install says nothing, and, its comments taken away, everything that can be said.
+    #[test]
+    fn the_sample_has_every_key_with_its_default() {
+        let sample = include_str!("../examples/pasvsync.toml");
+        let path = Path::new("/etc/pasvsync.toml");
+        let flags = Cli::parse_from(["pasvsync", "check"]).global;
+        let as_it_is = Settings::merge(&flags, parse(path, sample).unwrap());
+        let nothing = Settings::merge(&flags, SettingsFile::default());
+        assert_eq!(format!("{as_it_is:?}"), format!("{nothing:?}"));
+        let keys = sample.lines().filter_map(|line| line.strip_prefix('#'));
+        let keys: Vec<&str> = keys.filter(|line| !line.starts_with(' ')).collect();
+        let everything = parse(path, &keys.join("\n")).unwrap();
+        let SettingsFile {
+            backend,
+            daemon,
+            daemon_config,
+            control,
+            refuse_exposed,
+        } = &everything;
+        assert!(backend.is_some() && daemon.is_some() && !daemon_config.is_empty());
+        assert!(control.is_some() && refuse_exposed.is_some());
+        let said = Settings::merge(&flags, everything);
+        let without_example = Settings {
+            daemon_config: Vec::new(),
+            ..said
+        };
+        assert_eq!(format!("{without_example:?}"), format!("{nothing:?}"));
     }
 
     #[test]

@@ -2,8 +2,6 @@
 //!
 //! A new firewall is one arm here.
 
-use std::path::Path;
-
 use firewall::backend::{Backend as _, Desired, Layer, Scope};
 use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::csf::{Csf, Options};
@@ -23,7 +21,7 @@ pub(super) fn reconcile(
     mode: Mode,
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<BackendOutcome> {
-    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
+    let root = settings.root();
     let mut boot = BootLayer::open(root, settings.fresh);
     if let Some(mut csf) = csf(settings, root, &boot, findings)? {
         // That csf loads the rules at boot is no news: what it will load is judged.

@@ -4,12 +4,11 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 mod firewalls;
+pub mod generate;
 pub mod remove;
 pub mod set_range;
 pub mod status;
 pub mod sync;
-
-use std::path::Path;
 
 use anyhow::Context as _;
 use firewall::backend::Desired;
@@ -22,6 +21,8 @@ use crate::daemons::{self, Discovery, Request};
 use crate::exit::ExitStatus;
 use crate::exposure;
 use crate::helpers;
+use crate::history;
+use crate::journal;
 use crate::printer::Printer;
 use crate::reconcile::Mode;
 use crate::report::Report;
@@ -38,13 +39,23 @@ pub fn run(
 ) -> anyhow::Result<ExitStatus> {
     match command {
         Command::Sync => sync::run(settings, printer),
-        Command::Check => check::run(settings, printer),
+        Command::Check(arguments) => check::run(arguments, settings, printer),
         Command::Status => status::run(settings, printer),
         Command::Explain(arguments) => explain::run(arguments.port, settings, printer),
         Command::Remove => remove::run(settings, printer),
         Command::SetRange(arguments) => set_range::run(arguments, settings, printer),
         Command::Demo(arguments) => demo::run(arguments.stage, printer),
+        Command::Generate(arguments) => generate::run(arguments, settings),
     }
+}
+
+/// Says that a command could not do its work, in the form that was asked for.
+pub fn failed(command: &Command, error: &anyhow::Error, printer: &Printer) -> ExitStatus {
+    if let Command::Check(arguments) = command {
+        return check::failed(arguments, error, printer);
+    }
+    printer.failure(error);
+    ExitStatus::Failure
 }
 
 /// Reads the daemons' configuration.
@@ -89,9 +100,16 @@ fn reconcile(settings: &Settings, report: &mut Report, mode: Mode) -> anyhow::Re
         Mode::Sync | Mode::Remove => Some(Lock::acquire()?),
     };
     let outcome = firewalls::reconcile(settings, &desired, mode, &mut report.findings)?;
+    let root = settings.root();
+    match mode {
+        Mode::Sync if outcome.changed => history::record(root),
+        Mode::Remove => history::forget(root),
+        Mode::Sync | Mode::Check => {}
+    }
+    let changed = outcome.changed;
     let helper = outcome.helper.clone();
     report.add(outcome);
-    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
+    report.announced = changed && journal::announce(report);
     let finding = helpers::only_helper(report, helper.as_deref(), root);
     report.findings.extend(finding);
     Ok(())

@@ -1,7 +1,7 @@
 //! The files of the host, or of an image under `--root`: the only place where the daemons' side reads the disk.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, OsStr, OsString};
 use std::fmt;
 use std::fs::File;
@@ -55,6 +55,7 @@ pub struct Disk {
     files: Cell<usize>,
     bytes: Cell<u64>,
     loose: RefCell<Vec<(PathBuf, u32, u32)>>,
+    consulted: RefCell<BTreeSet<PathBuf>>,
     instead: BTreeMap<PathBuf, Vec<u8>>,
 }
 
@@ -95,6 +96,7 @@ impl Disk {
             files: Cell::new(0),
             bytes: Cell::new(0),
             loose: RefCell::new(Vec::new()),
+            consulted: RefCell::new(BTreeSet::new()),
             instead: BTreeMap::new(),
         })
     }
@@ -139,6 +141,7 @@ impl Disk {
     }
 
     fn stored(&self, path: &Path) -> Result<Option<Source>, ConfigError> {
+        self.consulted.borrow_mut().insert(path.to_path_buf());
         // O_NONBLOCK: a pipe in the place of a configuration must not stop us.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let descriptor = match self.open(path, flags) {
@@ -219,11 +222,18 @@ impl Disk {
         file.metadata().ok()?.is_file().then_some(file)
     }
 
+    /// The files that were asked for and the folders that were listed so far, whether they are there or not. Empties
+    /// the list.
+    pub fn take_consulted(&self) -> BTreeSet<PathBuf> {
+        self.consulted.take()
+    }
+
     /// The names in a folder except `.` and `..`, in strcmp order, or `None` when there is no such folder.
     ///
     /// # Errors
     /// When the folder is there and cannot be read.
     pub fn list(&self, path: &Path) -> Result<Option<Vec<OsString>>, ConfigError> {
+        self.consulted.borrow_mut().insert(path.to_path_buf());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let descriptor = match self.open(path, flags) {
             Ok(descriptor) => descriptor,
@@ -252,6 +262,15 @@ impl Disk {
 
     /// What `path` names, symlinks not followed; `None` when nothing can be found there.
     pub fn kind(&self, path: &Path) -> Option<Kind> {
+        let kind = self.named(path);
+        // Of a folder only what is in it counts.
+        if kind != Some(Kind::Folder) {
+            self.consulted.borrow_mut().insert(path.to_path_buf());
+        }
+        kind
+    }
+
+    fn named(&self, path: &Path) -> Option<Kind> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let Ok(descriptor) = self.open(path, flags) else {
             return self.instead.contains_key(path).then_some(Kind::File);

@@ -108,6 +108,21 @@ pub const NAMES: &[&str] = &[
     pyftpdlib::NAME,
 ];
 
+/// What lies here is the kernel's, or came with a package, or starts and stops with the system: nobody edits it to
+/// configure a daemon. Units are systemd's own to watch.
+const NOT_CONFIGURATION: &[&str] = &[
+    "/dev",
+    "/etc/systemd",
+    "/lib",
+    "/proc",
+    "/run",
+    "/sys",
+    "/usr/lib",
+    "/usr/sbin",
+    "/usr/bin",
+    "/usr/local/lib/systemd",
+];
+
 /// What to look for, and where.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -255,9 +270,17 @@ fn read(
     chosen: Option<&Path>,
 ) -> Result<Vec<Reading>, ConfigError> {
     host.disk.take_loose();
+    host.disk.take_consulted();
     let mut readings = daemon.read(host, chosen)?;
     let loose = host.disk.take_loose();
     if let Some(reading) = readings.first_mut() {
+        let mut consulted = host.disk.take_consulted();
+        consulted.retain(|path| {
+            !NOT_CONFIGURATION
+                .iter()
+                .any(|place| path.starts_with(place))
+        });
+        reading.consulted = consulted.into_iter().collect();
         advice::about_writers(&loose, reading);
     }
     Ok(readings)

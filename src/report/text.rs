@@ -195,6 +195,9 @@ pub(super) fn all_open(report: &Report) -> String {
     }
 }
 
+/// The words for an edit that did what it should.
+const CHANGED: &str = "changed and proved";
+
 /// What `check` prints.
 pub fn check(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
     let mut text = String::new();
@@ -256,8 +259,9 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
         }
     }
     if report.in_sync {
-        if !quiet {
-            let changed = style.paint(Tone::Good, "changed and proved").into_owned();
+        // A change is worth a line; the journal may have one already.
+        if !(quiet && report.announced) {
+            let changed = style.paint(Tone::Good, CHANGED).into_owned();
             let _ = writeln!(text, "{changed}: {}", all_open(report));
         }
         return text;
@@ -279,6 +283,19 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
         );
     }
     text
+}
+
+/// A change in one line, as the journal has it.
+pub fn change(report: &Report) -> String {
+    let edits = report.layers().map(|(_, _, layer)| layer.edits.len()).sum();
+    let edits = count(edits, "edit");
+    if !report.in_sync {
+        format!("{edits} made, and some ports are still not open")
+    } else if report.wanted().is_empty() {
+        format!("{edits} made, and nothing of pasvsync's is left")
+    } else {
+        format!("{CHANGED}: {}", all_open(report))
+    }
 }
 
 /// What `set-range` prints: what was written, how to restart, and what sync did.
@@ -341,12 +358,14 @@ fn written(file: &FileReport, diff: bool, style: Style, text: &mut String) {
 /// What `remove` prints.
 pub fn remove(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
     let mut text = String::new();
-    if quiet {
+    if quiet && (!report.changed || report.announced) {
         return text;
     }
     let mut removed = 0;
     for (_, _, layer) in report.layers() {
-        edits(layer, diff, style, &mut text);
+        if !quiet {
+            edits(layer, diff, style, &mut text);
+        }
         removed += layer.edits.len();
     }
     let _ = if report.changed {

@@ -229,9 +229,14 @@ impl Machine {
 
     /// Replaces a file by rename, as most editors do.
     pub(super) fn write(&self, path: &str, text: &str) {
+        self.write_bytes(path, text.as_bytes());
+    }
+
+    /// The same for what is no text.
+    pub(super) fn write_bytes(&self, path: &str, bytes: &[u8]) {
         self.root.run(|root| {
             let (path, new) = (root.join(path), root.join(format!("{path}.new")));
-            fs_err::write(&new, text).expect("write a file");
+            fs_err::write(&new, bytes).expect("write a file");
             fs_err::rename(new, path).expect("replace a file");
         });
     }

@@ -3,6 +3,7 @@
 mod cgroup;
 mod failures;
 mod machine;
+mod package;
 mod root;
 mod sandbox;
 mod story;

@@ -1,0 +1,299 @@
+//! The Debian package, from installation to purge, on a machine that boots.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::machine::{Machine, eventually};
+use crate::support::command::{quiet, run};
+use crate::support::program::PROGRAM;
+use crate::support::skip;
+use crate::support::world::CLIENT;
+
+const RANGE: (u16, u16) = (50_000, 50_010);
+const MOVED: (u16, u16) = (51_000, 51_010);
+const INCLUDED: (u16, u16) = (52_000, 52_010);
+const LISTED: (u16, u16) = (53_000, 53_010);
+const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
+/// Whatever is called after us, below the folders that a package may write to.
+const OURS: &str = "find /etc /usr /var /run -xdev -name '*pasvsync*' -not -path '/var/log/*'; \
+    grep -rl pasvsync /etc || true";
+
+#[test]
+fn a_package_comes_and_goes() {
+    let Some([old, new]) = packages() else {
+        return;
+    };
+    let Some(machine) = Machine::new("package") else {
+        return;
+    };
+    machine.write("etc/vsftpd.conf", &Machine::vsftpd(RANGE));
+    // An empty database, and a machine that has never seen the program.
+    let prepare = "rm /usr/sbin/pasvsync && mkdir -p /var/lib/dpkg/info /var/lib/dpkg/updates /var/lib/dpkg/triggers && \
+        touch /var/lib/dpkg/status /var/lib/dpkg/available";
+    machine.must("sh", &["-c", prepare]);
+    assert_eq!(machine.must("sh", &["-c", OURS]), "");
+    let rules = rules(&machine);
+    let words = installed(&machine, &old);
+    assert_eq!(
+        self::rules(&machine),
+        rules,
+        "installing it edits the firewall"
+    );
+    enabled_as_it_says(&machine, &words);
+    told_once(&machine);
+    upgraded(&machine, &new);
+    watched_where_it_lies(&machine);
+    removed(&machine, &old);
+    assert_eq!(
+        self::rules(&machine),
+        rules,
+        "something is left of the rules"
+    );
+    assert_eq!(machine.must("sh", &["-c", OURS]), "");
+}
+
+/// Two packages of the program under test, one newer than the other; `None` where the tool for it is not here.
+fn packages() -> Option<[(PathBuf, Vec<u8>); 2]> {
+    let tool = Path::new(SOURCES).join("target/tools/bin/cargo-deb");
+    if !tool.exists() {
+        skip("cargo-deb is not in target/tools: packaging/build tools");
+        return None;
+    }
+    let files = ["files", "target/package", PROGRAM];
+    let mut build = quiet("packaging/build");
+    run(build.current_dir(SOURCES).args(files), "").expect_success("packaging/build files");
+    // Where cargo-deb looks for a program that is built for release.
+    let folder = tempfile::tempdir().expect("a folder");
+    let release = folder.path().join("release");
+    fs_err::create_dir(&release).expect("a folder");
+    run(
+        quiet("strip")
+            .arg("-o")
+            .arg(release.join("pasvsync"))
+            .arg(PROGRAM),
+        "",
+    )
+    .expect_success("strip");
+    let made = ["0.1.0", "0.2.0"].map(|version| {
+        let name = format!("pasvsync_{version}.deb");
+        let package = folder.path().join(&name);
+        let mut command = Command::new(&tool);
+        command
+            .current_dir(SOURCES)
+            .env("CARGO_TARGET_DIR", folder.path());
+        command.args([
+            "--quiet",
+            "--no-build",
+            "--fast",
+            "--no-strip",
+            "--deb-version",
+            version,
+            "--output",
+        ]);
+        run(command.arg(&package), "").expect_success("cargo-deb");
+        (
+            Path::new("/root").join(name),
+            fs_err::read(package).expect("the package"),
+        )
+    });
+    Some(made)
+}
+
+fn dpkg(machine: &Machine, arguments: &[&str]) -> String {
+    machine.must(
+        "env",
+        &[&["DEBIAN_FRONTEND=noninteractive", "dpkg"], arguments].concat(),
+    )
+}
+
+fn install(machine: &Machine, (path, bytes): &(PathBuf, Vec<u8>)) -> String {
+    let path = path.to_str().expect("a plain path");
+    machine.write_bytes(path.trim_start_matches('/'), bytes);
+    dpkg(machine, &["--install", path])
+}
+
+fn rules(machine: &Machine) -> String {
+    machine.must("nft", &["--stateless", "list", "ruleset"])
+}
+
+fn opens(machine: &Machine, (first, last): (u16, u16)) {
+    eventually(&format!("{first}-{last} open"), machine, || {
+        [first, last]
+            .iter()
+            .all(|port| machine.world().connects(CLIENT[0], *port))
+    });
+}
+
+/// The package is there, complete, and does nothing; what its installation said.
+fn installed(machine: &Machine, package: &(PathBuf, Vec<u8>)) -> String {
+    let words = install(machine, package);
+    let active = machine.must("systemctl", &["list-units", "--no-legend", "pasvsync*"]);
+    assert_eq!(active, "", "something runs");
+    let files = dpkg(machine, &["--listfiles", "pasvsync"]);
+    for file in [
+        "/usr/sbin/pasvsync",
+        "/etc/pasvsync.toml",
+        "/usr/lib/systemd/system/pasvsync.timer",
+        "/usr/lib/systemd/system/pasvsync-fw@.service",
+        "/usr/share/man/man8/pasvsync.8.gz",
+        "/usr/share/man/man8/pasvsync-check.8.gz",
+        "/usr/share/bash-completion/completions/pasvsync",
+        "/usr/share/zsh/vendor-completions/_pasvsync",
+        "/usr/share/fish/vendor_completions.d/pasvsync.fish",
+        "/usr/share/doc/pasvsync/copyright",
+    ] {
+        assert!(
+            files.lines().any(|line| line == file),
+            "{file} is not in {files}"
+        );
+    }
+    let state = machine.must(
+        "stat",
+        &[
+            "-c",
+            "%a %U",
+            "/var/lib/pasvsync",
+            "/usr/sbin/pasvsync",
+            "/etc/pasvsync.toml",
+        ],
+    );
+    assert_eq!(state, "700 root\n755 root\n644 root\n");
+    assert_eq!(
+        machine
+            .must("dpkg-query", &["-W", "-f", "${Conffiles}", "pasvsync"])
+            .matches("/etc/")
+            .count(),
+        1
+    );
+    words
+}
+
+/// The admin does what the package's last words say.
+fn enabled_as_it_says(machine: &Machine, words: &str) {
+    let line = words
+        .lines()
+        .find(|line| line.trim_start().starts_with("systemctl enable"));
+    let line = line.unwrap_or_else(|| panic!("no command in {words}"));
+    machine.must("sh", &["-c", line]);
+    opens(machine, RANGE);
+    // What a run remembers counts only in a folder that stays root's own.
+    machine.must("systemctl", &["start", "pasvsync.service"]);
+    let state = machine.must(
+        "stat",
+        &[
+            "-c",
+            "%a",
+            "/var/lib/pasvsync",
+            "/var/lib/pasvsync/boot.proof",
+        ],
+    );
+    assert!(state.starts_with("700\n"), "{state}");
+}
+
+/// A change is one entry of the journal, with fields to search by; nothing else is said.
+fn told_once(machine: &Machine) {
+    let entries = machine.must(
+        "journalctl",
+        &[
+            "-o",
+            "json",
+            "--no-pager",
+            "SYSLOG_IDENTIFIER=pasvsync",
+            "+",
+            "_COMM=pasvsync",
+        ],
+    );
+    let entries: Vec<Value> = entries
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let [entry] = entries.as_slice() else {
+        panic!("not one entry: {entries:#?}");
+    };
+    assert_eq!(entry["PASVSYNC_BACKEND"], "nftables", "{entry:#}");
+    assert_eq!(entry["PASVSYNC_RANGE"], "50000-50010", "{entry:#}");
+    assert_eq!(
+        entry["MESSAGE"], "changed and proved: 50000-50010 open over IPv4 and IPv6",
+        "{entry:#}"
+    );
+    assert_eq!(
+        entry["MESSAGE_ID"].as_str().map(str::len),
+        Some(32),
+        "{entry:#}"
+    );
+    // One now, one for the next boot.
+    let changed = entry["PASVSYNC_CHANGED"].as_array().map(Vec::len);
+    assert_eq!(changed, Some(2), "{entry:#}");
+}
+
+/// Files that the units do not know, one of them not there yet, are watched once they are named.
+fn watched_where_it_lies(machine: &Machine) {
+    let ranges = |range: (u16, u16)| format!("PassivePorts {} {}\n", range.0, range.1);
+    machine.must("mkdir", &["-p", "/etc/proftpd", "/srv/ftp/conf.d"]);
+    machine.write(
+        "etc/proftpd/proftpd.conf",
+        "Include /srv/ftp/range.conf\nInclude /srv/ftp/conf.d/*.conf\n",
+    );
+    let settings = machine
+        .must("cat", &["/etc/pasvsync.toml"])
+        .replace("daemon = \"vsftpd\"\n", "");
+    machine.write("etc/pasvsync.toml", &settings);
+    let watch = "pasvsync generate path-unit /etc/systemd/system && systemctl daemon-reload && \
+        systemctl restart pasvsync.path";
+    machine.must("sh", &["-c", watch]);
+    let output = machine.command("systemd-analyze", &["verify", "pasvsync.path"]);
+    assert!(
+        output.status.success() && !output.stderr.contains("pasvsync"),
+        "{output:?}"
+    );
+    machine.write("srv/ftp/range.conf", &ranges(INCLUDED));
+    opens(machine, INCLUDED);
+    // What changes between a run's reading and its end is left to the timer.
+    eventually("done", machine, || {
+        machine.property("pasvsync.service", "ActiveState") == "inactive"
+    });
+    machine.must("rm", &["/srv/ftp/range.conf"]);
+    machine.write("srv/ftp/conf.d/range.conf", &ranges(LISTED));
+    opens(machine, LISTED);
+}
+
+/// What was enabled and configured stays so.
+fn upgraded(machine: &Machine, package: &(PathBuf, Vec<u8>)) {
+    let settings = machine.must("cat", &["/etc/pasvsync.toml"]) + "daemon = \"vsftpd\"\n";
+    machine.write("etc/pasvsync.toml", &settings);
+    let words = install(machine, package);
+    assert!(!words.contains("enable"), "that was said before: {words}");
+    assert_eq!(machine.must("cat", &["/etc/pasvsync.toml"]), settings);
+    let version = machine.must("dpkg-query", &["-W", "-f", "${Version}", "pasvsync"]);
+    assert_eq!(version, "0.2.0");
+    for unit in [
+        "pasvsync.path",
+        "pasvsync.timer",
+        "pasvsync-fw@nftables.service",
+    ] {
+        assert_eq!(machine.property(unit, "ActiveState"), "active", "{unit}");
+        assert_eq!(machine.property(unit, "NeedDaemonReload"), "no", "{unit}");
+    }
+    machine.write("etc/vsftpd.conf", &Machine::vsftpd(MOVED));
+    opens(machine, MOVED);
+}
+
+/// Removal keeps the ports open and says how to close them; that way, nothing is left.
+fn removed(machine: &Machine, package: &(PathBuf, Vec<u8>)) {
+    let words = dpkg(machine, &["--remove", "pasvsync"]);
+    assert!(words.contains("pasvsync remove"), "{words}");
+    opens(machine, MOVED);
+    let left = machine.must("sh", &["-c", "systemctl list-units --all --no-legend 'pasvsync*'; find /etc/systemd -type l -name '*pasvsync*'"]);
+    assert_eq!(left, "", "units stay");
+    install(machine, package);
+    machine.must("pasvsync", &["remove"]);
+    let words = dpkg(machine, &["--purge", "pasvsync"]);
+    assert!(!words.contains("rules stay"), "{words}");
+    assert!(!machine.world().connects(CLIENT[0], MOVED.0));
+    assert_eq!(
+        machine.must("cat", &["/etc/nftables.conf"]),
+        include_str!("nftables.conf")
+    );
+}

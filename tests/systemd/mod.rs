@@ -2,7 +2,7 @@
 
 mod cgroup;
 mod failures;
-mod machine;
-mod root;
+pub(crate) mod machine;
+pub(crate) mod root;
 mod sandbox;
 mod story;

@@ -1,0 +1,6 @@
+//! The collection in examples/ansible: the real ansible-playbook, over real ssh, to hosts in namespaces of their own.
+
+mod controller;
+mod fleet;
+mod hosts;
+mod readme;

@@ -169,7 +169,7 @@ fn furnish(root: &Path, keys: &Path) {
             fs_err::remove_file(path).expect("remove a Python");
         }
     }
-    let script = "set -e; chmod 440 etc/sudoers; chmod 1777 tmp; mkdir -p run/sshd etc/cron.d\n\
+    let script = "set -e; chmod 440 etc/sudoers; chmod 1777 tmp; mkdir -p run/sshd etc/cron.d var/log; : >var/log/lastlog\n\
                   systemctl --quiet --root . enable nftables.service 2>/dev/null";
     run(quiet("sh").args(["-c", script]).current_dir(root), "").expect_success("furnish a host");
 }

@@ -31,6 +31,10 @@ class ProgramAction(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = self.validate_argument_spec(self.ARGUMENTS)[1]
         result.update(self.work(arguments))
+        if "warnings" in result:
+            # Ansible prints them without the host's name, which in a fleet is what one wants to know.
+            host = (task_vars or {}).get("inventory_hostname", "")
+            result["warnings"] = [f"{host}: {warning}" for warning in result["warnings"]]
         return result
 
     def work(self, arguments):
@@ -39,10 +43,11 @@ class ProgramAction(ActionBase):
 
     def program(self, arguments, command):
         """Runs the program with the options that the arguments ask for."""
-        words = [arguments["executable"], *command, *options(arguments), "--output", "json", "--color", "never"]
+        words = [arguments["executable"], *command, *options(arguments), "--output", "json"]
         line = " ".join(shlex.quote(word) for word in words)
+        # Over ssh the program finds itself on a terminal.
         environment = self._compute_environment_string()
-        answer = self._low_level_execute_command(f"{environment} {line}".strip())
+        answer = self._low_level_execute_command(f"NO_COLOR=1 {environment} {line}")
         return Answer(arguments["executable"], answer)
 
     def result(self, answer, changed):
@@ -71,7 +76,8 @@ class Answer:
     def __init__(self, executable, answer):
         self.executable = executable
         self.status = answer["rc"]
-        self.text = answer["stderr"].strip() or answer["stdout"].strip()
+        # Over ssh there is a terminal, by which everything comes as standard output; ssh's own words are not of interest then.
+        self.text = answer["stdout"].strip() or answer["stderr"].strip()
         self.report = report_in(answer["stdout"])
 
     def reports(self):

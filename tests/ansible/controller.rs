@@ -22,7 +22,7 @@ pub(super) const COLLECTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/exampl
 /// Where `.ci/ansible` installs Ansible.
 const ANSIBLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ansible/bin");
 /// What hosts have beside the programs of this one.
-const PACKAGES: &[&[&str]] = &[&["openssh-server", "sudo"]];
+const PACKAGES: &[&[&str]] = &[&["openssh-server", "python3-apt", "sudo"]];
 /// No playbook of the tests takes nearly as long.
 const LIMIT: Duration = Duration::from_secs(300);
 /// The controller's own.
@@ -128,8 +128,13 @@ pub(super) fn install(folder: &Path) -> Option<PathBuf> {
 }
 
 impl Controller {
-    /// A controller with this many hosts; `None` where that cannot be.
+    /// A controller with this many hosts that have no Python; `None` where that cannot be.
     pub(super) fn new(hosts: u16) -> Option<Self> {
+        Self::with(hosts, false)
+    }
+
+    /// The same with hosts that may have one.
+    pub(super) fn with(hosts: u16, python: bool) -> Option<Self> {
         if !ready(&[
             "ip",
             "mount",
@@ -169,6 +174,7 @@ impl Controller {
         let common = Common {
             usr: Path::new(&usr),
             keys: folder.path(),
+            python,
         };
         let hosts: Result<Vec<Host>, String> = (1..=hosts)
             .map(|number| Host::new(number, &common, &namespace))
@@ -217,6 +223,11 @@ impl Controller {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
+    }
+
+    /// Where the playbooks are.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Writes a file beside the playbooks.

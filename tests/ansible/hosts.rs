@@ -31,6 +31,8 @@ pub(super) struct Common<'a> {
     pub(super) usr: &'a Path,
     /// The host key, and the user's public one.
     pub(super) keys: &'a Path,
+    /// Whether they have a Python.
+    pub(super) python: bool,
 }
 
 /// A host that is up.
@@ -58,7 +60,7 @@ impl Host {
         texts.map(|text| text.parse().expect("an address"))
     }
 
-    /// A host behind the controller's bridge, with the firewall loaded and sshd running. It has no Python.
+    /// A host behind the controller's bridge, with the firewall loaded and sshd running.
     pub(super) fn new(
         number: u16,
         common: &Common<'_>,
@@ -66,7 +68,12 @@ impl Host {
     ) -> Result<Self, String> {
         let root = Root::with(common.usr)?;
         let namespace = Namespace::new().map_err(|error| error.to_string())?;
-        root.run(|root| furnish(root, common.keys));
+        root.run(|root| {
+            furnish(root, common.keys);
+            if !common.python {
+                remove_python(root);
+            }
+        });
         let batch = format!(
             "link set lo up\n\
              link add eth0 type veth peer name host{number} netns {}\n\
@@ -103,6 +110,11 @@ impl Host {
     pub(super) fn read(&self, path: &str) -> String {
         self.root
             .run(|root| fs_err::read_to_string(root.join(path)).expect("read a file"))
+    }
+
+    /// Whether there is such a file.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.root.run(|root| root.join(path).exists())
     }
 
     /// Takes a file from the host.
@@ -160,6 +172,12 @@ fn furnish(root: &Path, keys: &Path) {
         fs_err::copy(keys.join(from), root.join("etc/ssh").join(to)).expect("copy a key");
     }
     range(root, RANGE);
+    let script = "set -e; chmod 440 etc/sudoers; chmod 1777 tmp; mkdir -p run/sshd etc/cron.d var/log; : >var/log/lastlog\n\
+                  systemctl --quiet --root . enable nftables.service 2>/dev/null";
+    run(quiet("sh").args(["-c", script]).current_dir(root), "").expect_success("furnish a host");
+}
+
+fn remove_python(root: &Path) {
     for name in fs_err::read_dir(root.join("usr/bin")).expect("the programs") {
         let path = name.expect("a program").path();
         if path
@@ -169,9 +187,6 @@ fn furnish(root: &Path, keys: &Path) {
             fs_err::remove_file(path).expect("remove a Python");
         }
     }
-    let script = "set -e; chmod 440 etc/sudoers; chmod 1777 tmp; mkdir -p run/sshd etc/cron.d var/log; : >var/log/lastlog\n\
-                  systemctl --quiet --root . enable nftables.service 2>/dev/null";
-    run(quiet("sh").args(["-c", script]).current_dir(root), "").expect_success("furnish a host");
 }
 
 fn range(root: &Path, (first, last): (u16, u16)) {

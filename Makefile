@@ -30,6 +30,7 @@ test: tools-test
 update: tools-test
 	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::snapshots
 	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::readme
+	UPDATE=1 cargo test --locked --test integration $(RUNNER) ansible::readme
 
 # Prints the README's table, measured here and now. Nothing else should run meanwhile.
 bench: tools-demo
@@ -42,4 +43,5 @@ tools-demo: tools-build
 	@.ci/tools ip mount nft unshare
 
 tools-test: tools-demo
-	@.ci/tools curl dpkg-deb iptables nsenter setpriv strace systemd-analyze systemd-nspawn
+	@.ci/tools curl dpkg-deb git iptables nsenter python3-venv setpriv ssh strace systemd-analyze systemd-nspawn
+	@.ci/ansible

@@ -4,5 +4,6 @@ mod cases;
 mod controller;
 mod fleet;
 mod hosts;
+mod quality;
 mod readme;
 mod role;

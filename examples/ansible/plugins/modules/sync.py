@@ -37,7 +37,8 @@ options:
 attributes:
   check_mode:
     support: partial
-    description: Runs C(pasvsync check) and reports a change where C(pasvsync sync) would edit. With O(state=absent) the task is skipped.
+    description: Runs C(pasvsync check) and reports a change where C(pasvsync sync) would edit.
+    details: With O(state=absent) the task is skipped, since what there is to remove is only found out by removing it.
   diff_mode:
     support: full
     description: Shows the rules that go and come, and the lines of the files that the next boot loads.

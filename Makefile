@@ -35,6 +35,7 @@ update: tools-test
 	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::snapshots
 	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::readme
 	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::demo
+	UPDATE=1 cargo test --locked --test integration $(RUNNER) ansible::readme
 
 # Prints the README's table, measured here and now. Nothing else should run meanwhile.
 bench: tools-demo
@@ -51,5 +52,6 @@ tools-demo: tools-build
 	@.ci/tools ip mount nft unshare
 
 tools-test: tools-demo
-	@.ci/tools curl dpkg-deb fish iptables mandoc nsenter prometheus-parser setpriv strace systemd-analyze systemd-nspawn zsh
+	@.ci/tools curl dpkg-deb fish git iptables mandoc nsenter prometheus-parser python3-venv setpriv ssh strace systemd-analyze systemd-nspawn zsh
 	@packaging/build tools
+	@.ci/ansible

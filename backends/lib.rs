@@ -4,7 +4,7 @@
 
 pub mod backend;
 pub mod boot;
-#[cfg(feature = "nftables")]
+#[cfg(feature = "kernel")]
 pub mod csf;
 pub mod detect;
 pub mod error;

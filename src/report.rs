@@ -98,6 +98,8 @@ pub struct LayerReport {
     pub reach: Vec<ReachReport>,
     /// The edits, as an admin would type them.
     pub edits: Vec<String>,
+    /// The edits as removed and added rules, under the chain they stand in.
+    pub diff: String,
     /// Some ports stay closed whatever is done here; the findings say why.
     #[serde(skip)]
     pub refused: bool,
@@ -337,6 +339,10 @@ impl From<LayerOutcome> for LayerReport {
         Self {
             in_sync: outcome.in_sync,
             reach: reach.collect(),
+            diff: diff::lines(outcome.edits.iter().map(String::as_str))
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect(),
             edits: outcome.edits,
             refused: !outcome.refusals.is_empty(),
         }

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so and fails"
 )]
 
+mod ansible;
 mod cli;
 mod daemons;
 mod kernel;

@@ -1,5 +1,7 @@
 //! Edits as a diff: the rules that go and come, under the chain they stand in.
 
+use std::fmt;
+
 /// A line of the diff.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -9,6 +11,16 @@ pub(super) enum Line {
     Removed(String),
     /// A rule that comes.
     Added(String),
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chain(chain) => write!(formatter, "@@ {chain} @@"),
+            Self::Removed(rule) => write!(formatter, "-{rule}"),
+            Self::Added(rule) => write!(formatter, "+{rule}"),
+        }
+    }
 }
 
 /// The diff that some `nft` commands make. A command of another form is shown as it is, as something that comes.
@@ -71,19 +83,14 @@ mod tests {
             "nft delete rule ip6 filter INPUT handle 3",
             "something else",
         ];
-        let text = |line: &Line| match line {
-            Line::Chain(chain) => format!("@{chain}"),
-            Line::Removed(rule) => format!("-{rule}"),
-            Line::Added(rule) => format!("+{rule}"),
-        };
-        let lines: Vec<String> = lines(edits).iter().map(text).collect();
+        let lines: Vec<String> = lines(edits).iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,
             [
-                "@inet filter input",
+                "@@ inet filter input @@",
                 "-tcp dport 1-2 accept comment pasvsync # handle 12",
                 "+tcp dport 3-4 accept comment pasvsync # before handle 9",
-                "@ip6 filter INPUT",
+                "@@ ip6 filter INPUT @@",
                 "+tcp dport 3-4 accept comment pasvsync # last",
                 "-handle 3",
                 "+something else",

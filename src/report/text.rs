@@ -150,12 +150,12 @@ pub(super) fn shared(daemon: &DaemonReport, entry: &ReachReport) -> PortSet {
 fn edits(layer: &LayerReport, diff: bool, style: Style, text: &mut String) {
     if diff {
         for line in diff::lines(layer.edits.iter().map(String::as_str)) {
-            let (tone, line) = match line {
-                Line::Chain(chain) => (Tone::Strong, format!("@@ {chain} @@")),
-                Line::Removed(rule) => (Tone::Bad, format!("-{rule}")),
-                Line::Added(rule) => (Tone::Good, format!("+{rule}")),
+            let tone = match line {
+                Line::Chain(_) => Tone::Strong,
+                Line::Removed(_) => Tone::Bad,
+                Line::Added(_) => Tone::Good,
             };
-            let _ = writeln!(text, "{}", style.paint(tone, &clean(&line)));
+            let _ = writeln!(text, "{}", style.paint(tone, &clean(&line.to_string())));
         }
     } else {
         for edit in &layer.edits {

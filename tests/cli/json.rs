@@ -45,6 +45,10 @@ fn every_command_prints_an_object_of_the_schema() {
         let layer = &report["backends"][0]["layers"]["runtime"];
         assert_eq!(layer["reach"][0]["verdict"], "closed");
         assert_eq!(layer["edits"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            layer["diff"],
+            "@@ inet filter input @@\n+tcp dport 50000-50009 accept comment pasvsync # last\n"
+        );
     }
     if let Some(report) = object(&closed, &[&json("sync")], 0) {
         assert_eq!(

@@ -45,6 +45,12 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Runs a command to its end, with `input` on its standard input; panics when it does not end.
 #[track_caller]
 pub(crate) fn run(command: &mut Command, input: &str) -> Output {
+    run_within(LIMIT, command, input)
+}
+
+/// The same for a command that has much to do.
+#[track_caller]
+pub(crate) fn run_within(limit: Duration, command: &mut Command, input: &str) -> Output {
     // Files instead of pipes: a large output can then never block the command.
     let mut stdin = tempfile::tempfile().expect("a file for the input");
     stdin.write_all(input.as_bytes()).expect("write the input");
@@ -58,7 +64,7 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Output {
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let status =
-        finish(Running(child), LIMIT).unwrap_or_else(|| panic!("{command:?} does not end"));
+        finish(Running(child), limit).unwrap_or_else(|| panic!("{command:?} does not end"));
     Output {
         status,
         stdout: text(&mut stdout),

@@ -277,7 +277,7 @@ impl Machine {
 }
 
 /// Whether this root is everybody's, and not only that of a user namespace.
-fn owns_the_host() -> bool {
+pub(crate) fn owns_the_host() -> bool {
     let map = fs_err::read_to_string("/proc/self/uid_map").expect("the map of users");
     map.split_whitespace().eq(["0", "0", "4294967295"]) && rustix::process::geteuid().is_root()
 }

@@ -2,8 +2,8 @@
 
 mod cgroup;
 mod failures;
-mod machine;
+pub(crate) mod machine;
 mod package;
-mod root;
+pub(crate) mod root;
 mod sandbox;
 mod story;

@@ -31,7 +31,7 @@ const LIFETIME: &str = "[Timer]\nOnBootSec=3min\nUnit=poweroff.target\n";
 
 /// The files of a machine.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(crate) struct Root {
     mounts: OwnedFd,
     /// Empty outside the mount namespace.
     folder: tempfile::TempDir,
@@ -39,7 +39,12 @@ pub(super) struct Root {
 
 impl Root {
     /// The host's /usr with a layer over it that can be written, and an /etc in which nothing is enabled.
-    pub(super) fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
+        Self::with(Path::new("/usr"))
+    }
+
+    /// The same with another /usr, or with several that lie over each other, as overlayfs has it.
+    pub(crate) fn with(usr: &Path) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let path = folder.path();
         let mounts = thread::scope(|scope| {
@@ -48,7 +53,7 @@ impl Root {
                 mount(&["--make-rprivate", "/"])?;
                 // systemd-nspawn keeps its notes there, and leaves some.
                 mount(&["-t", "tmpfs", "tmpfs", "/run"])?;
-                fill(path)?;
+                fill(path, usr)?;
                 fs_err::File::open("/proc/thread-self/ns/mnt").map_err(|error| error.to_string())
             });
             built.join().expect("the thread that mounts")
@@ -60,12 +65,12 @@ impl Root {
     }
 
     /// Where the machine's files are, for those who see the mounts.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("root")
     }
 
     /// Runs `work` where the mounts are seen, with [`Root::path`]; child processes stay there.
-    pub(super) fn run<T: Send>(&self, work: impl FnOnce(&Path) -> T + Send) -> T {
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce(&Path) -> T + Send) -> T {
         let path = self.path();
         let answer = thread::scope(|scope| {
             let inside = || {
@@ -90,7 +95,7 @@ fn mount(arguments: &[&str]) -> Result<(), String> {
 }
 
 /// Mounts and writes the files.
-fn fill(folder: &Path) -> Result<(), String> {
+fn fill(folder: &Path, usr: &Path) -> Result<(), String> {
     let text = |path: &Path| path.to_str().expect("a plain path").to_owned();
     let [root, upper, work] = ["root", "upper", "work"].map(|name| folder.join(name));
     mount(&["-t", "tmpfs", "-o", "mode=0755", "tmpfs", &text(folder)])?;
@@ -103,7 +108,8 @@ fn fill(folder: &Path) -> Result<(), String> {
         fs_err::create_dir(root.join(name)).expect("a folder");
     }
     let layers = format!(
-        "lowerdir=/usr,upperdir={},workdir={}",
+        "lowerdir={},upperdir={},workdir={}",
+        text(usr),
         text(&upper),
         text(&work)
     );

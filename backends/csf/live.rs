@@ -150,7 +150,7 @@ impl Form {
         });
         statements.push(Statement::Verdict(self.verdict()));
         Rule {
-            statements,
+            statements: statements.into(),
             ..Rule::default()
         }
     }

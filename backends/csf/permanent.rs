@@ -252,7 +252,7 @@ fn least(root: &Path, conf: &Conf, lists: &Lists, family: Family) -> Table {
 
 fn statements(statements: Vec<Statement>) -> Rule {
     Rule {
-        statements,
+        statements: statements.into(),
         ..Rule::default()
     }
 }

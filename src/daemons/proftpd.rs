@@ -1,5 +1,6 @@
 //! ProFTPD 1.3: the servers of its configuration and the ports of each.
 
+mod contexts;
 mod directives;
 mod edit;
 mod include;

@@ -109,6 +109,13 @@ const REFUSED: &[(&str, &str)] = &[
         "<VirtualHost 127.0.0.1>\nInclude /etc/inc/bad.inc\n</VirtualHost>\n",
     ),
     (PROFTPD, "Port 70000\n"),
+    (PROFTPD, "<Global>\nserveradmin a@b\n</Global>\n"),
+    (
+        PROFTPD,
+        "<VirtualHost 127.0.0.1>\nMaxInstances 30\n</VirtualHost>\n",
+    ),
+    (PROFTPD, "AnonRequirePassword on\n"),
+    (PROFTPD, "<ifmodule mod_x.c>\n"),
     (PURE_FTPD, "PassivePortRange 50000\n"),
     (PURE_FTPD, "PassivePortRange \"50000 50009\"\n"),
     (PURE_FTPD, "PassivePortRange == 50000 50009\n"),

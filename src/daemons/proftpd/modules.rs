@@ -378,6 +378,14 @@ pub(super) fn directive(name: &str, loaded: impl Fn(&str) -> bool) -> Directive 
     }
 }
 
+/// A directive as its module spells it, which is how the daemon's messages do (RUN).
+pub(super) fn spelled(name: &str) -> Option<&'static str> {
+    let lists = [("", STATIC_DIRECTIVES)].into_iter();
+    let lists = lists.chain(OPTIONAL.iter().chain(LOADABLE).chain(ABSENT).copied());
+    let mut names = lists.flat_map(|(_, list)| list.split_ascii_whitespace());
+    names.find(|known| known.eq_ignore_ascii_case(name))
+}
+
 /// The name nearest to an unknown one, when it is near: for the help line.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let lowered = name.to_ascii_lowercase();

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::contexts;
 use super::lines::{self, PARSER_BUFFER, Reader};
 use super::modules::{self, Availability, Directive};
 use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
@@ -302,7 +303,30 @@ impl<'a> Parser<'a> {
         };
         let name_text = String::from_utf8_lossy(name).into_owned();
         self.check_known(name, &name_text)?;
-        self.directive(&name_text.to_ascii_lowercase(), &name_text, arguments)
+        self.check_place(&name_text)?;
+        let spelled = match name_text.as_str() {
+            // The sections' own spelling is needed for messages only, and sections are few.
+            section if section.starts_with('<') => modules::spelled(section),
+            _ => None,
+        };
+        let shown = spelled.unwrap_or(&name_text);
+        self.directive(&name_text.to_ascii_lowercase(), shown, arguments)
+    }
+
+    /// Whether the directive may stand here, as far as the tables know this build.
+    fn check_place(&self, name: &str) -> Step {
+        let place = self.place();
+        if self.lenient || self.start.build == Build::Other || !contexts::is_refused(name, place) {
+            return Ok(());
+        }
+        let name = modules::spelled(name).unwrap_or(name);
+        let message = format!("{name}: directive not allowed in {place} context");
+        let error = self.fatal(ConfigErrorKind::RefusedHere, &message);
+        Err(Stop::Fatal(
+            error
+                .underlining(name.as_bytes())
+                .with_help(format!("move {name} out of {place}")),
+        ))
     }
 
     /// Whether any loaded module has the directive: an unknown one is fatal (RUN).

@@ -136,3 +136,65 @@ fn is_locked(path: &Path) -> bool {
 pub(super) fn path(root: &Path, name: &str) -> PathBuf {
     root.join(name.trim_start_matches('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn root() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(root.path().join("etc/csf")).unwrap();
+        let path = root.path().join("etc/csf/csf.conf");
+        fs_err::write(&path, "TCP_IN = \"21\"").unwrap();
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        root
+    }
+
+    #[test]
+    fn a_file_that_changed_since_it_was_read_stays_as_it_is() {
+        let root = root();
+        let read = read(root.path()).unwrap();
+        let path = root.path().join("etc/csf/csf.conf");
+        fs_err::write(&path, "TCP_IN = \"22\"").unwrap();
+        let error = write(root.path(), read.bytes(), b"TCP_IN = \"21,30000:50000\"").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Changed);
+        assert_eq!(fs_err::read(&path).unwrap(), b"TCP_IN = \"22\"");
+    }
+
+    #[test]
+    fn what_was_there_is_kept_where_csf_finds_it() {
+        let root = root();
+        let backups = root.path().join("var/lib/csf/backup");
+        fs_err::create_dir_all(&backups).unwrap();
+        for (before, after) in [("TCP_IN = \"21\"", "one"), ("one", "two")] {
+            write(root.path(), before.as_bytes(), after.as_bytes()).unwrap();
+        }
+        let names = fs_err::read_dir(&backups).unwrap();
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        let kept: Vec<_> = names
+            .iter()
+            .map(|path| fs_err::read_to_string(path).unwrap())
+            .collect();
+        assert_eq!(kept, ["TCP_IN = \"21\"", "one"]);
+        for path in names {
+            assert!(path.to_string_lossy().ends_with("_pasvsync"));
+            assert_eq!(fs_err::metadata(path).unwrap().mode() & 0o7777, MODE);
+        }
+    }
+
+    #[test]
+    fn a_lock_of_csf_is_seen_without_touching_it() {
+        let root = root();
+        let path = root.path().join("csf.lock");
+        assert!(!is_locked(&path));
+        let file = fs_err::File::create(&path).unwrap().into_file();
+        assert!(!is_locked(&path));
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).unwrap();
+        assert!(is_locked(&path));
+        drop(file);
+        assert!(!is_locked(&path));
+    }
+}

@@ -17,6 +17,8 @@ use crate::model::ruleset::{
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+/// First and last.
+const EPHEMERAL: (u16, u16) = (32768, 61000);
 /// NEW among the states of `ct state`.
 const NEW: u32 = 8;
 
@@ -262,7 +264,11 @@ impl Form {
         }
         let rules = chain.rules();
         let start = self.start(rules);
-        let udp = |rule: &Rule| self.ports_for(rule, UDP).is_some();
+        // Without stateful inspection csf lets answers in by these ports, before its lists.
+        let udp = |rule: &Rule| {
+            self.ports_for(rule, UDP)
+                .is_some_and(|ports| (ports.first(), ports.last()) != EPHEMERAL)
+        };
         let udp = rules.iter().skip(start).position(udp);
         let udp = udp.map(|index| start + index);
         udp.or_else(|| {

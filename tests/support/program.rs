@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::command::{Output, quiet, run};
+use super::command::{Output, run};
 use super::world::World;
 
 /// The binary under test.
@@ -112,7 +112,9 @@ impl World {
     #[track_caller]
     pub(crate) fn pasvsync_for(&self, daemon: &str, path: &Path, command: &[&str]) -> Run {
         let arguments = arguments(daemon, path, command);
-        let output = self.server.run(|| run(quiet(PROGRAM).args(&arguments), ""));
+        let output = self
+            .server
+            .run(|| run(self.seeing_files(PROGRAM).args(&arguments), ""));
         Run::from(output)
     }
 
@@ -122,7 +124,7 @@ impl World {
         let log = self.folder.path().join("strace");
         let arguments = self.arguments(command);
         let output = self.server.run(|| {
-            let mut strace = quiet("strace");
+            let mut strace = self.seeing_files("strace");
             strace.args([
                 "-f",
                 "-qq",

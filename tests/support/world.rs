@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use super::command::{Output, quiet, run};
+use super::command::{Output, Running, quiet, run};
 use super::connections::{Listeners, Target, probe};
 use super::generation::generation;
 use super::namespace::Namespace;
@@ -42,6 +42,8 @@ pub(crate) struct World {
     source: AtomicU16,
     /// A folder for configuration files.
     pub(crate) folder: tempfile::TempDir,
+    /// Holds the mount namespace of [`World::with_files`].
+    pub(super) files: Option<Running>,
 }
 
 /// The ruleset with handles and without counters, and the kernel's generation: what a no-op must not change.
@@ -98,7 +100,69 @@ impl World {
             listeners: Listeners::new(0),
             source: AtomicU16::new(10_000),
             folder: tempfile::tempdir().expect("a folder"),
+            files: None,
         }
+    }
+
+    /// A server whose /etc, /usr, /var and /root are the host's with changes of its own: those of a shell script, and
+    /// those of later runs of the program. `None`, with the reason said, where they cannot be mounted.
+    pub(crate) fn with_files(script: &str) -> Option<Self> {
+        let mut world = Self::new();
+        let ready = world.folder.path().join("ready");
+        let script = format!(
+            "set -e; mount -t tmpfs -o mode=0755 tmpfs /mnt
+             for d in etc usr var root; do
+               mkdir /mnt/$d /mnt/$d.work
+               mount -t overlay -o lowerdir=/$d,upperdir=/mnt/$d,workdir=/mnt/$d.work overlay /$d
+             done
+             {script}
+             echo > {}; exec sleep 1000",
+            ready.display()
+        );
+        let log = fs_err::File::create(world.folder.path().join("script.log")).expect("a log");
+        let mut holder = world.server.run(|| {
+            let mut unshare = quiet("unshare");
+            unshare.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+            unshare
+                .stdout(std::process::Stdio::null())
+                .stderr(log.into_file());
+            Running(unshare.spawn().expect("unshare"))
+        });
+        while !ready.exists() {
+            if holder.0.try_wait().expect("wait for the script").is_some() {
+                let said = fs_err::read_to_string(world.folder.path().join("script.log"));
+                super::skip(&format!(
+                    "no files of a test's own: {}",
+                    said.expect("the log").trim()
+                ));
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        world.files = Some(holder);
+        Some(world)
+    }
+
+    /// A command that sees the files of [`World::with_files`], where the world has some.
+    pub(crate) fn seeing_files(&self, program: &str) -> std::process::Command {
+        let Some(holder) = &self.files else {
+            return quiet(program);
+        };
+        let mut nsenter = quiet("nsenter");
+        nsenter.args([
+            "--mount",
+            "--target",
+            &holder.0.id().to_string(),
+            "--",
+            program,
+        ]);
+        nsenter
+    }
+
+    /// A file of [`World::with_files`], as this process sees it.
+    pub(crate) fn file(&self, path: &str) -> std::path::PathBuf {
+        let holder = self.files.as_ref().expect("files of its own");
+        format!("/proc/{}/root{path}", holder.0.id()).into()
     }
 
     /// The same with a host behind the server, which forwards.

@@ -9,6 +9,7 @@ pub(super) mod objects;
 mod registers;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(super) use self::effects::nat_text;
 use self::objects::SetHeader;
@@ -344,7 +345,7 @@ impl Body<'_> {
             1..=4 => 8 + (register - 1) * 4, // the same word by its other name, NFT_REG32_00 and on
             register => register,
         };
-        for part in value.parts {
+        for part in Arc::unwrap_or_clone(value.parts) {
             let words = part.length.div_ceil(4).max(1);
             self.registers.store(register, part)?;
             register += words;
@@ -388,10 +389,10 @@ fn verdict(data: &Attributes<'_>) -> Option<Verdict> {
 pub(super) fn masked(field: Field, length: u32, mask: Vec<u8>) -> Value {
     let xor = vec![0; mask.len()];
     Value {
-        parts: vec![Part {
+        parts: Arc::new(vec![Part {
             field,
             length,
             operations: vec![Operation::Bitwise { mask, xor }],
-        }],
+        }]),
     }
 }

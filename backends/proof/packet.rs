@@ -187,7 +187,7 @@ impl Packet<'_> {
     pub(super) fn load(&self, value: &Value, situation: &Situation) -> Option<Vec<Byte>> {
         let mut bytes = Vec::with_capacity(16);
         let several = value.parts.len() > 1;
-        for part in &value.parts {
+        for part in value.parts.iter() {
             let start = bytes.len();
             self.field(&part.field, part.length as usize, situation, &mut bytes)?;
             for operation in &part.operations {

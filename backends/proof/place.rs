@@ -5,7 +5,7 @@ use crate::detect;
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::{Family, Reach};
 use crate::model::ruleset::{
-    Chain, Field, Filter, Hook, Operator, Part, PayloadBase, Rule, Ruleset, Statement, Table,
+    Chain, Field, Filter, Hook, Operator, PayloadBase, Rule, Ruleset, Statement, Table,
     TableFamily, Test, Value, Verdict,
 };
 
@@ -561,16 +561,11 @@ pub fn accept(ports: PortRange, local_only: bool) -> Rule {
         value: field(Field::TransportProtocol, 1),
         test: compare(Operator::Equal, &[6]),
     });
-    let port = Value {
-        parts: vec![Part {
-            field: Field::Payload {
-                base: PayloadBase::Transport,
-                offset: 2,
-            },
-            length: 2,
-            operations: Vec::new(),
-        }],
+    let destination_port = Field::Payload {
+        base: PayloadBase::Transport,
+        offset: 2,
     };
+    let port = field(destination_port, 2);
     let (first, last) = (ports.first().to_be_bytes(), ports.last().to_be_bytes());
     if first == last {
         statements.push(Statement::Match {

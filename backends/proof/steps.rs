@@ -109,6 +109,14 @@ pub struct Step {
     pub sure: bool,
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let perhaps = if self.sure { "" } else { "perhaps " };
+        let (packet, place, effect) = (self.packet, &self.place, &self.effect);
+        write!(formatter, "{packet}: {perhaps}{effect} by {place}")
+    }
+}
+
 impl Noted {
     pub(super) fn in_words(&self, ruleset: &Ruleset) -> Step {
         Step {

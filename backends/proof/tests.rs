@@ -1,5 +1,7 @@
 //! Every small ruleset, judged at once for all ports, and by a naive interpreter that follows one packet at a time.
 
+use std::sync::Arc;
+
 use super::judge;
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::{Family, Reach};
@@ -141,14 +143,14 @@ fn rule((ask, then): Small) -> Rule {
     let state = |bits: u32| {
         let mask = bits.to_ne_bytes().to_vec();
         let value = Value {
-            parts: vec![Part {
+            parts: Arc::new(vec![Part {
                 field: Field::ConnectionState,
                 length: 4,
                 operations: vec![Operation::Bitwise {
                     mask,
                     xor: vec![0; 4],
                 }],
-            }],
+            }]),
         };
         compare(value, Operator::NotEqual, &[0; 4])
     };

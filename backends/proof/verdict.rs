@@ -70,8 +70,18 @@ pub fn filters_input(ruleset: &Ruleset, family: Family) -> bool {
 }
 
 /// Like [`trace`], with what placement needs.
+///
+/// At the level TRACE the walk of the first way in is logged.
 pub fn judge(ruleset: &Ruleset, family: Family, ports: &PortSet) -> Judgement {
-    judge_recorded(ruleset, family, ports, &mut Recorder::default())
+    let mut recorder = Recorder {
+        on: tracing::enabled!(tracing::Level::TRACE),
+        ..Recorder::default()
+    };
+    let judgement = judge_recorded(ruleset, family, ports, &mut recorder);
+    for noted in &recorder.steps {
+        tracing::trace!("{family}, {}", noted.in_words(ruleset));
+    }
+    judgement
 }
 
 fn judge_recorded(

@@ -20,7 +20,7 @@ fn random_rulesets_agree_with_connections() {
     convincing(
         &Search {
             name: "oracle",
-            cases: 400,
+            cases: 700,
             world: World::new,
             generate,
             judge,
@@ -38,7 +38,7 @@ fn random_rulesets_with_two_interfaces() {
     convincing(
         &Search {
             name: "oracle with two interfaces",
-            cases: 100,
+            cases: 200,
             world: World::with_inside,
             generate: |seed| generate(seed + 1_000_000),
             judge,
@@ -56,7 +56,7 @@ fn random_rulesets_with_a_bridge() {
     convincing(
         &Search {
             name: "oracle with a bridge",
-            cases: 200,
+            cases: 300,
             world: bridged,
             generate: |seed| generate_bridged(seed + 2_000_000),
             judge,
@@ -74,7 +74,7 @@ fn random_iptables_rulesets() {
     convincing(
         &Search {
             name: "oracle in iptables' words",
-            cases: 350,
+            cases: 500,
             world: World::new,
             generate: iptables::generate,
             judge: |world, dump: &iptables::Dump| {
@@ -101,7 +101,7 @@ fn random_mixtures() {
     convincing(
         &Search {
             name: "oracle with iptables-legacy",
-            cases: 350,
+            cases: 500,
             world: World::new,
             generate: mixture::generate,
             judge: |world, mixture: &mixture::Mixture| {

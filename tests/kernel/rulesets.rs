@@ -153,6 +153,22 @@ fn check_tells_people_what_is_closed() {
     }
 }
 
+/// The walk through the rules goes to standard error, and only when it is asked for.
+#[test]
+fn the_walk_is_logged() {
+    if !ready(&["nft", "ip"]) {
+        return;
+    }
+    let world = World::new();
+    world.load(include_str!("rulesets/trailing-reject.nft"));
+    world.want(FIRST.0, FIRST.1);
+    for (level, logged) in [("-v", false), ("-vv", true)] {
+        let run = world.pasvsync(&["check", level]).expect(3);
+        let walk = run.stderr.contains("new connection: reject");
+        assert_eq!(walk, logged, "{level}:\n{}", run.stderr);
+    }
+}
+
 /// `explain` names the line that wants the port and the chain that decides.
 #[test]
 fn explain_names_line_and_chain() {

@@ -18,9 +18,13 @@ impl Statements {
     /// The statements, of which those that `other` has in the same places are shared with it.
     pub fn shared_with(statements: Vec<Statement>, other: &Self) -> Self {
         let mut others = other.0.iter();
-        let share = |statement| match others.next() {
+        let share = |mut statement| match others.next() {
             Some(there) if **there == statement => Arc::clone(there),
-            _ => Arc::new(statement),
+            Some(there) => {
+                share_value(&mut statement, there);
+                Arc::new(statement)
+            }
+            None => Arc::new(statement),
         };
         Self(statements.into_iter().map(share).collect())
     }
@@ -48,6 +52,16 @@ impl Statements {
     /// The last one.
     pub fn last(&self) -> Option<&Statement> {
         self.iter().next_back()
+    }
+}
+
+/// Rules that compare with different data still look at the same fields.
+fn share_value(statement: &mut Statement, there: &Statement) {
+    if let (Statement::Match { value, .. }, Statement::Match { value: other, .. }) =
+        (statement, there)
+        && value == other
+    {
+        value.parts = Arc::clone(&other.parts);
     }
 }
 

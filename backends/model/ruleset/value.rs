@@ -1,12 +1,14 @@
 //! What rules look at, and what they compare it with.
 
+use std::sync::Arc;
+
 use super::{Mark, Uncertainty};
 
 /// What a test looks at: one field, or several one after the other (a concatenation).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
     /// The fields. In a concatenation each is padded to a multiple of four bytes.
-    pub parts: Vec<Part>,
+    pub parts: Arc<Vec<Part>>,
 }
 
 /// One field, and what is done to its bytes before the test.
@@ -190,11 +192,11 @@ impl Value {
     /// A value of one unchanged field.
     pub fn field(field: Field, length: u32) -> Self {
         Self {
-            parts: vec![Part {
+            parts: Arc::new(vec![Part {
                 field,
                 length,
                 operations: Vec::new(),
-            }],
+            }]),
         }
     }
 }

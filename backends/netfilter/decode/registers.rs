@@ -1,5 +1,7 @@
 //! The registers of a rule: which field's bytes each of them holds.
 
+use std::sync::Arc;
+
 use crate::model::ruleset::{Field, Operation, Part, PayloadBase, Uncertainty, Value};
 
 /// The registers are 64 bytes, sixteen words of four (`NFT_REG32_NUM`).
@@ -74,7 +76,9 @@ impl Registers {
             at += words(part.length);
             parts.push(part);
         }
-        Some(Value { parts })
+        Some(Value {
+            parts: Arc::new(parts),
+        })
     }
 
     /// The field that starts at a word, or what is left of it there.
@@ -131,7 +135,7 @@ impl Registers {
     pub(super) fn constant(&self, register: u32, length: u32) -> Option<Vec<u8>> {
         let value = self.load(register, length)?;
         let mut bytes = Vec::with_capacity(length as usize);
-        for part in &value.parts {
+        for part in value.parts.iter() {
             let Field::Constant(constant) = &part.field else {
                 return None;
             };
@@ -174,7 +178,7 @@ pub(super) fn operate(
     slice: impl Fn(usize, usize) -> Option<Operation>,
 ) {
     let mut offset = 0_usize;
-    for part in &mut value.parts {
+    for part in Arc::make_mut(&mut value.parts) {
         let end = offset + part.length as usize;
         // An operation that ends in the middle of a field leaves a mixture.
         let operation = if end <= length as usize {

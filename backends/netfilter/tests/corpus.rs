@@ -116,7 +116,7 @@ fn not_decoded(ruleset: &Ruleset) -> Vec<String> {
             Statement::Match { value, .. }
             | Statement::Lookup { value, .. }
             | Statement::VerdictMap { value, .. } => {
-                for part in &value.parts {
+                for part in value.parts.iter() {
                     if let Field::Unknown {
                         uncertainty: Uncertainty::NotDecoded,
                         text,

@@ -51,9 +51,10 @@ pub(super) fn scripts(root: &Path) -> Vec<String> {
     for folder in FOLDERS {
         let entries = std::fs::read_dir(file::path(root, folder));
         for entry in entries.into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".sh") {
-                scripts.push(format!("{folder}/{name}"));
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "sh") {
+                let name = entry.file_name();
+                scripts.push(format!("{folder}/{}", name.display()));
             }
         }
     }

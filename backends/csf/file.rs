@@ -47,9 +47,13 @@ pub(super) fn write(root: &Path, before: &[u8], after: &[u8]) -> Result<()> {
         return Err(Error::new(ErrorKind::Changed, message));
     }
     let written = keep(root, before).and_then(|()| snapshot.replace(after));
-    written.map_err(|error| match error.kind() {
-        ErrorKind::Permission => error.with_hint(FOLDER_MODE),
-        _ => error,
+    written.map_err(|error| {
+        let source = std::error::Error::source(&error);
+        let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+        match source.and_then(Errno::from_io_error) {
+            Some(Errno::ACCESS) => error.with_hint(FOLDER_MODE),
+            _ => error,
+        }
     })
 }
 

@@ -1,4 +1,4 @@
-//! CSF (ConfigServer Security & Firewall): csf.conf for the next restart, and the live rule that csf would make of it.
+//! CSF (`ConfigServer` Security & Firewall): csf.conf for the next restart, and the live rule that csf would make of it.
 //!
 //! `csf -r` opens the firewall while it works, and takes other programs' chains away. So nothing of csf's is started:
 //! the file is edited, and the one rule is put in where csf would put it, in csf's own form.
@@ -15,6 +15,7 @@ mod restart;
 mod rules;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use self::conf::{Conf, Problem};
@@ -98,9 +99,26 @@ impl fmt::Display for Edit {
 
 impl Csf {
     /// CSF under `root`; `None` when it is not installed there.
-    pub fn find(root: &Path, options: Options) -> Option<Self> {
-        file::path(root, file::CONF).symlink_metadata().ok()?;
-        Some(Self {
+    ///
+    /// # Errors
+    /// `Permission` when its folder may not be entered.
+    pub fn find(root: &Path, options: Options) -> Result<Option<Self>> {
+        match file::path(root, file::CONF).symlink_metadata() {
+            Ok(_) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => {
+                let message = format!("cannot see whether there is a `{}`", file::CONF);
+                return Err(Error::new(ErrorKind::Permission, message).with_source(error));
+            }
+        }
+        Ok(Some(Self {
             root: root.to_owned(),
             options,
             kernel: None,
@@ -110,7 +128,7 @@ impl Csf {
             before: None,
             restarted: false,
             flushed: Vec::new(),
-        })
+        }))
     }
 
     /// Whether csf was switched off (`csf -x`): then it does nothing until `csf -e`.
@@ -418,7 +436,7 @@ impl Backend for Csf {
             let outcome = self.edit_file(edits);
             match &outcome {
                 Err(error) if error.kind() != ErrorKind::Changed => {
-                    self.obstacle = Some(hindered(error))
+                    self.obstacle = Some(hindered(error));
                 }
                 _ => {}
             }

@@ -21,6 +21,8 @@ const BACKUPS: &str = "/var/lib/csf/backup";
 const CSF_LOCK: &str = "/var/lib/csf/csf.lock";
 /// The mode of all of csf's files.
 const MODE: u32 = 0o600;
+/// csf keeps its folders so.
+const FOLDER_MODE: &str = "csf's folders have mode 0600, so that even root needs CAP_DAC_OVERRIDE to write there; a systemd unit must allow it";
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Reads csf.conf.
@@ -44,8 +46,15 @@ pub(super) fn write(root: &Path, before: &[u8], after: &[u8]) -> Result<()> {
         let message = format!("`{}` changed since it was read", snapshot.path().display());
         return Err(Error::new(ErrorKind::Changed, message));
     }
-    keep(root, before)?;
-    snapshot.replace(after)
+    let written = keep(root, before).and_then(|()| snapshot.replace(after));
+    written.map_err(|error| {
+        let source = std::error::Error::source(&error);
+        let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+        match source.and_then(Errno::from_io_error) {
+            Some(Errno::ACCESS) => error.with_hint(FOLDER_MODE),
+            _ => error,
+        }
+    })
 }
 
 /// Locks csf.conf as csf does.

@@ -51,9 +51,10 @@ pub(super) fn scripts(root: &Path) -> Vec<String> {
     for folder in FOLDERS {
         let entries = std::fs::read_dir(file::path(root, folder));
         for entry in entries.into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".sh") {
-                scripts.push(format!("{folder}/{name}"));
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "sh") {
+                let name = entry.file_name();
+                scripts.push(format!("{folder}/{}", name.display()));
             }
         }
     }
@@ -69,6 +70,30 @@ fn acts(text: &str) -> bool {
         return commands.any(|line| words.iter().any(|word| line.contains(word)));
     }
     commands.next().is_some()
+}
+
+/// csf's other files that may close ports to everybody, as far as they say anything.
+fn closing_files(root: &Path) -> Vec<String> {
+    type Closes = fn(&str) -> bool;
+    let any: Closes = |_| true;
+    // A plain address is a ban; ports, and what other files say, are more.
+    let ports: Closes = |line| line.contains('|') || line.starts_with("Include");
+    let files = [
+        ("/etc/csf/csf.redirect", any),
+        ("/etc/csf/csf.sips", any),
+        ("/etc/csf/csf.deny", ports),
+    ];
+    let says = |(path, closes): &(&str, Closes)| match std::fs::read(file::path(root, path)) {
+        Ok(text) => {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let lines = text.lines().map(str::trim);
+            let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+            lines.any(closes)
+        }
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    let files = files.into_iter().filter(says);
+    files.map(|(path, _)| path.to_owned()).collect()
 }
 
 /// The four lists of TCP ports.
@@ -169,6 +194,7 @@ fn replace(table: &mut Table, conf: &Conf, lists: &Lists, family: Family) -> Opt
 /// The least that csf makes: the port rules and what is around them, without bans, limits and exceptions.
 fn least(root: &Path, conf: &Conf, lists: &Lists, family: Family) -> Table {
     let mut unknown = scripts(root);
+    unknown.extend(closing_files(root));
     if conf.is_on("CC_ALLOW_FILTER") {
         unknown.push("CC_ALLOW_FILTER".to_owned());
     }
@@ -254,5 +280,72 @@ fn statements(statements: Vec<Statement>) -> Rule {
     Rule {
         statements: statements.into(),
         ..Rule::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ports::PortRange;
+    use crate::model::reach::Reach;
+    use crate::proof::trace;
+
+    const CONF: &str = "LF_SPI = \"1\"\nIPV6 = \"1\"\nIPV6_SPI = \"1\"\nUSE_CONNTRACK = \"1\"\n\
+        TCP_IN = \"21,30000:30009\"\nTCP_OUT = \"21\"\nTCP6_IN = \"21\"\nTCP6_OUT = \"21\"\n";
+
+    /// What becomes of a port of the list, without any chains of csf's: over IPv4, then IPv6.
+    fn reach(root: &Path, conf: &str) -> [Reach; 2] {
+        let conf = Conf::parse(conf.as_bytes()).unwrap();
+        let lists = Lists::of(&conf).unwrap();
+        let live = Ruleset {
+            interfaces: crate::netfilter::interfaces().unwrap(),
+            ..Ruleset::default()
+        };
+        let ruleset = ruleset(&live, root, &conf, &lists);
+        let ports = PortRange::single(30005).into();
+        Family::BOTH.map(|family| trace(&ruleset, family, &ports).reach(30005).unwrap())
+    }
+
+    #[test]
+    fn without_chains_the_lists_decide() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(reach(root.path(), CONF), [Reach::Open, Reach::Closed]);
+        let off = CONF.replace("IPV6 = \"1\"", "IPV6 = \"0\"");
+        assert_eq!(reach(root.path(), &off), [Reach::Open, Reach::Open]);
+        let stateless = CONF.replace("_SPI = \"1\"", "_SPI = \"0\"");
+        assert_eq!(reach(root.path(), &stateless), [Reach::Open, Reach::Closed]);
+        let watched = format!("{CONF}WATCH_MODE = \"1\"\n");
+        assert_eq!(reach(root.path(), &watched), [Reach::Open, Reach::Closed]);
+    }
+
+    #[test]
+    fn what_may_close_ports_makes_them_unknown() {
+        let filter = format!("{CONF}CC_ALLOW_FILTER = \"de\"\n");
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(reach(root.path(), &filter)[0], Reach::Unknown);
+        let loader = format!("#!/bin/bash\n{}\nok \"{}\"\n", LOADER[0], LOADER[1]);
+        for (path, text, expected) in [
+            ("etc/csf/csfpost.sh", "#!/bin/sh\n# nothing\n", Reach::Open),
+            (
+                "etc/csf/csfpost.sh",
+                "#!/bin/sh\n. /root/rules\n",
+                Reach::Unknown,
+            ),
+            ("usr/local/csf/bin/csfpre.sh", loader.as_str(), Reach::Open),
+            ("usr/local/include/csf/post.d/a.sh", "", Reach::Unknown),
+            ("etc/csf/csf.deny", "# x\n192.0.2.1 # banned\n", Reach::Open),
+            (
+                "etc/csf/csf.deny",
+                "tcp|in|d=30000_50000|s=0.0.0.0/0\n",
+                Reach::Unknown,
+            ),
+            ("etc/csf/csf.redirect", "*|30005|*|22|tcp\n", Reach::Unknown),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let file = root.path().join(path);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, text).unwrap();
+            assert_eq!(reach(root.path(), CONF)[0], expected, "{path}: {text}");
+        }
     }
 }

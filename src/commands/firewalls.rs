@@ -59,7 +59,7 @@ fn csf(
     if !named && settings.backend != BackendChoice::Auto {
         return Ok(None);
     }
-    let Some(csf) = Csf::find(root, options) else {
+    let Some(csf) = Csf::find(root, options)? else {
         anyhow::ensure!(
             !named,
             "CSF is not installed: there is no /etc/csf/csf.conf"

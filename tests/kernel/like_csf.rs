@@ -74,15 +74,12 @@ fn edited((first, last): (u16, u16)) -> String {
 
 /// The rules with the range where csf would put it: behind the last port of TCP, before those of UDP.
 fn opened(saved: &str, (first, last): (u16, u16)) -> String {
-    let mut text = String::new();
-    for line in saved.lines() {
-        text += &format!("{line}\n");
-        if line.ends_with("-m conntrack --ctstate NEW -m tcp --dport 22 -j ACCEPT") {
-            text += &line.replace("--dport 22", &format!("--dport {first}:{last}"));
-            text.push('\n');
-        }
-    }
-    text
+    let lines = saved.lines().flat_map(|line| {
+        let rule = line.ends_with("-m conntrack --ctstate NEW -m tcp --dport 22 -j ACCEPT");
+        let new = line.replace("--dport 22", &format!("--dport {first}:{last}"));
+        [Some(line.to_owned()), rule.then_some(new)]
+    });
+    lines.flatten().map(|line| line + "\n").collect()
 }
 
 fn saved(world: &World) -> String {

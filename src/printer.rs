@@ -41,9 +41,10 @@ impl Style {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => {
-                stream.is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-                    && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
+                let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+                let forced = variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+                let dumb = variable("TERM").is_some_and(|value| value == "dumb");
+                variable("NO_COLOR").is_none() && (forced || stream.is_terminal() && !dumb)
             }
         };
         if colored { Self::Colored } else { Self::Plain }

@@ -244,7 +244,7 @@ pub enum OutputForm {
 /// When to colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
-    /// On a terminal, unless `NO_COLOR` is set or TERM is dumb; elsewhere where `CLICOLOR_FORCE` is set
+    /// On a terminal that is not dumb, unless `NO_COLOR` is set; elsewhere too when `CLICOLOR_FORCE` is
     Auto,
     /// Always
     Always,

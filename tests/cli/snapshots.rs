@@ -217,6 +217,31 @@ fn colour_only_repeats_what_the_words_say() {
     assert_eq!(words, String::from_utf8(plain.stdout).unwrap());
 }
 
+/// no-color.org and bixense.com/clicolors: the one turns colour off whatever else is said, the other turns it on.
+#[test]
+fn variables_turn_colour_on_and_off() {
+    let host = closed();
+    let colored = |variables: &str| {
+        let program = env!("CARGO_BIN_EXE_pasvsync");
+        let root = host.root().display();
+        let command = format!("env -u NO_COLOR {variables} {program} --root {root} check");
+        let output = host.run(&[&command])?;
+        Some(output.stdout.contains(&0x1b))
+    };
+    for (variables, expected) in [
+        ("", false),
+        ("CLICOLOR_FORCE=1", true),
+        ("CLICOLOR_FORCE=1 TERM=dumb", true),
+        ("CLICOLOR_FORCE=0", false),
+        ("CLICOLOR_FORCE=1 NO_COLOR=1", false),
+    ] {
+        let Some(colored) = colored(variables) else {
+            return;
+        };
+        assert_eq!(colored, expected, "{variables}");
+    }
+}
+
 #[test]
 fn what_files_say_cannot_play_tricks_on_the_terminal() {
     let host = closed();

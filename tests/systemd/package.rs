@@ -15,6 +15,7 @@ const RANGE: (u16, u16) = (50_000, 50_010);
 const MOVED: (u16, u16) = (51_000, 51_010);
 const INCLUDED: (u16, u16) = (52_000, 52_010);
 const LISTED: (u16, u16) = (53_000, 53_010);
+const SHIPPED: (u16, u16) = (54_000, 54_010);
 const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
 /// Whatever is called after us, below the folders that a package may write to.
 const OURS: &str = "find /etc /usr /var /run -xdev -name '*pasvsync*' -not -path '/var/log/*'; \
@@ -29,10 +30,7 @@ fn a_package_comes_and_goes() {
         return;
     };
     machine.write("etc/vsftpd.conf", &Machine::vsftpd(RANGE));
-    // An empty database, and a machine that has never seen the program.
-    let prepare = "rm /usr/sbin/pasvsync && mkdir -p /var/lib/dpkg/info /var/lib/dpkg/updates /var/lib/dpkg/triggers && \
-        touch /var/lib/dpkg/status /var/lib/dpkg/available";
-    machine.must("sh", &["-c", prepare]);
+    prepare(&machine);
     assert_eq!(machine.must("sh", &["-c", OURS]), "");
     let rules = rules(&machine);
     let words = installed(&machine, &old);
@@ -45,6 +43,7 @@ fn a_package_comes_and_goes() {
     told_once(&machine);
     upgraded(&machine, &new);
     watched_where_it_lies(&machine);
+    triggered(&machine);
     removed(&machine, &old);
     assert_eq!(
         self::rules(&machine),
@@ -54,6 +53,23 @@ fn a_package_comes_and_goes() {
     assert_eq!(machine.must("sh", &["-c", OURS]), "");
 }
 
+/// A machine that has never seen the program, and on which dpkg knows of its libraries alone.
+fn prepare(machine: &Machine) {
+    let libraries = run(
+        quiet("dpkg-query").args(["--status", "libc6", "libgcc-s1"]),
+        "",
+    );
+    let script = "rm /usr/sbin/pasvsync && cd /var/lib && mkdir -p dpkg/info dpkg/updates dpkg/triggers && touch dpkg/available";
+    machine.must("sh", &["-c", script]);
+    machine.write(
+        "var/lib/dpkg/status",
+        &libraries.expect_success("dpkg-query"),
+    );
+    let lists = "cd /var/lib/dpkg/info && for name in libc6 libgcc-s1; do \
+        touch $name.list $name:$(dpkg --print-architecture).list; done";
+    machine.must("sh", &["-c", lists]);
+}
+
 /// Two packages of the program under test, one newer than the other; `None` where the tool for it is not here.
 fn packages() -> Option<[(PathBuf, Vec<u8>); 2]> {
     let tool = Path::new(SOURCES).join("target/tools/bin/cargo-deb");
@@ -61,7 +77,7 @@ fn packages() -> Option<[(PathBuf, Vec<u8>); 2]> {
         skip("cargo-deb is not in target/tools: packaging/build tools");
         return None;
     }
-    let files = ["files", "target/package", PROGRAM];
+    let files = ["files", PROGRAM];
     let mut build = quiet("packaging/build");
     run(build.current_dir(SOURCES).args(files), "").expect_success("packaging/build files");
     // Where cargo-deb looks for a program that is built for release.
@@ -83,16 +99,11 @@ fn packages() -> Option<[(PathBuf, Vec<u8>); 2]> {
         command
             .current_dir(SOURCES)
             .env("CARGO_TARGET_DIR", folder.path());
-        command.args([
-            "--quiet",
-            "--no-build",
-            "--fast",
-            "--no-strip",
-            "--deb-version",
-            version,
-            "--output",
-        ]);
-        run(command.arg(&package), "").expect_success("cargo-deb");
+        command.args(["--quiet", "--no-build", "--fast", "--no-strip"]);
+        command.args(["--deb-version", version, "--output"]);
+        // It asks cargo, which waits for other cargos without a limit.
+        let output = command.arg(&package).output().expect("cargo-deb");
+        assert!(output.status.success(), "{output:?}");
         (
             Path::new("/root").join(name),
             fs_err::read(package).expect("the package"),
@@ -278,6 +289,25 @@ fn upgraded(machine: &Machine, package: &(PathBuf, Vec<u8>)) {
     }
     machine.write("etc/vsftpd.conf", &Machine::vsftpd(MOVED));
     opens(machine, MOVED);
+}
+
+/// examples/hooks/dpkg: another package's file moves the range.
+fn triggered(machine: &Machine) {
+    // Nobody else is to do it.
+    machine.must("systemctl", &["stop", "pasvsync.path", "pasvsync.timer"]);
+    let build = "cd /root && cp -r examples/hooks/dpkg hook && chmod 755 hook/DEBIAN && \
+        dpkg-deb --root-owner-group --build hook hook.deb && dpkg -i hook.deb && \
+        mkdir -p other/DEBIAN other/etc/proftpd && echo PassivePorts 54000 54010 >other/etc/proftpd/modules.conf && \
+        printf 'Package: other\\nVersion: 1\\nArchitecture: all\\nMaintainer: x\\nDescription: x\\n' >other/DEBIAN/control && \
+        echo Include /etc/proftpd/modules.conf >/etc/proftpd/proftpd.conf && dpkg-deb --build other other.deb";
+    machine.must("sh", &["-c", build]);
+    assert!(!machine.world().connects(CLIENT[0], SHIPPED.0));
+    dpkg(machine, &["--install", "/root/other.deb"]);
+    assert!(
+        machine.world().connects(CLIENT[0], SHIPPED.0),
+        "the trigger did not fire"
+    );
+    dpkg(machine, &["--purge", "pasvsync-trigger", "other"]);
 }
 
 /// Removal keeps the ports open and says how to close them; that way, nothing is left.

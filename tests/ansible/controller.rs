@@ -24,7 +24,7 @@ const ANSIBLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ansible/bin")
 /// What hosts have beside the programs of this one.
 const PACKAGES: &[&[&str]] = &[&["openssh-server", "python3-apt", "sudo"]];
 /// No playbook of the tests takes nearly as long.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(900);
 /// The controller's own.
 const ADDRESSES: [&str; 2] = ["198.18.255.1", "2001:db8::ffff"];
 /// How long a silent port is waited for, and how long one that should answer.

@@ -3,6 +3,7 @@
 mod cases;
 mod controller;
 mod fleet;
+mod fleets;
 mod hosts;
 mod quality;
 mod readme;

@@ -8,3 +8,4 @@ mod hosts;
 mod quality;
 mod readme;
 mod role;
+mod units;

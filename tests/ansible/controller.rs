@@ -24,7 +24,7 @@ const ANSIBLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ansible/bin")
 /// What hosts have beside the programs of this one.
 const PACKAGES: &[&[&str]] = &[&["openssh-server", "python3-apt", "sudo"]];
 /// No playbook of the tests takes nearly as long.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(900);
 /// The controller's own.
 const ADDRESSES: [&str; 2] = ["198.18.255.1", "2001:db8::ffff"];
 /// How long a silent port is waited for, and how long one that should answer.
@@ -127,6 +127,13 @@ pub(super) fn install(folder: &Path) -> Option<PathBuf> {
     Some(collections)
 }
 
+/// The host's /usr with what hosts have besides, as overlayfs takes it.
+pub(super) fn usr() -> PathBuf {
+    let packages = unpack("ansible", PACKAGES)
+        .unwrap_or_else(|reason| panic!("cannot unpack {PACKAGES:?}: {reason}"));
+    PathBuf::from(format!("{}/usr:/usr", packages.display()))
+}
+
 impl Controller {
     /// A controller with this many hosts that have no Python; `None` where that cannot be.
     pub(super) fn new(hosts: u16) -> Option<Self> {
@@ -151,48 +158,53 @@ impl Controller {
             skip("hosts with an sshd need a root that is root outside as well");
             return None;
         }
-        let folder = tempfile::tempdir().expect("a folder");
-        install(folder.path())?;
-        let packages = unpack("ansible", PACKAGES)
-            .unwrap_or_else(|reason| panic!("cannot unpack {PACKAGES:?}: {reason}"));
-        for key in ["host", "user"] {
-            let arguments = ["-q", "-t", "ed25519", "-N", "", "-C", key, "-f"];
-            let path = folder.path().join(key);
-            run(quiet("ssh-keygen").args(arguments).arg(path), "").expect_success("ssh-keygen");
-        }
         let namespace = Namespace::new().expect("a namespace");
         let network = "link set lo up\nlink add bridge type bridge\naddr add 198.18.255.1/15 dev bridge\n\
                        addr add 2001:db8::ffff/64 dev bridge nodad\nlink set bridge up\n";
         namespace
             .run(|| run(quiet("ip").args(["-batch", "-"]), network))
             .expect_success("ip");
+        let mut controller = Self::at(namespace)?;
         // One copy for all hosts, at the place of an installed program.
-        let own = folder.path().join("usr");
+        let own = controller.folder().join("usr");
         fs_err::create_dir_all(own.join("sbin")).expect("a folder");
         fs_err::copy(PROGRAM, own.join("sbin/pasvsync")).expect("install the program");
-        let usr = format!("{}:{}/usr:/usr", own.display(), packages.display());
+        let usr = format!("{}:{}", own.display(), usr().display());
         let common = Common {
             usr: Path::new(&usr),
-            keys: folder.path(),
+            keys: controller.folder(),
             python,
         };
-        let hosts: Result<Vec<Host>, String> = (1..=hosts)
-            .map(|number| Host::new(number, &common, &namespace))
+        let made = (1..=hosts).map(|number| Host::new(number, &common, &controller.namespace));
+        let made: Result<Vec<Host>, String> = made.collect();
+        controller.hosts = made.unwrap_or_else(|reason| panic!("no host can be made: {reason}"));
+        let hosts = controller.hosts.iter();
+        let hosts: Vec<_> = hosts
+            .map(|host| (host.name(), host.addresses()[0]))
             .collect();
-        let hosts = hosts.unwrap_or_else(|reason| panic!("no host can be made: {reason}"));
-        let controller = Self {
-            hosts,
-            namespace,
-            folder,
-            source: AtomicU16::new(10_000),
-        };
-        controller.configure();
-        controller.wait();
+        controller.manage(&hosts);
         Some(controller)
     }
 
-    /// Writes the settings, the inventory and what is known of the hosts.
-    fn configure(&self) {
+    /// A controller on a network where there will be hosts; `None` where Ansible is not installed for the tests.
+    pub(super) fn at(namespace: Namespace) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        install(folder.path())?;
+        for key in ["host", "user"] {
+            let arguments = ["-q", "-t", "ed25519", "-N", "", "-C", key, "-f"];
+            let path = folder.path().join(key);
+            run(quiet("ssh-keygen").args(arguments).arg(path), "").expect_success("ssh-keygen");
+        }
+        Some(Self {
+            hosts: Vec::new(),
+            namespace,
+            folder,
+            source: AtomicU16::new(10_000),
+        })
+    }
+
+    /// Writes the settings, the inventory and what is known of the hosts, and waits until sshd listens on all of them.
+    pub(super) fn manage(&self, hosts: &[(String, IpAddr)]) {
         let folder = self.folder.path().display();
         let settings = format!(
             "[defaults]\ninventory = {folder}/inventory\ncollections_path = {folder}/collections\nremote_user = root\n\
@@ -202,24 +214,17 @@ impl Controller {
         );
         self.write("ansible.cfg", &settings);
         let key = fs_err::read_to_string(self.folder.path().join("host.pub")).expect("the key");
-        self.write("known", &format!("198.18.* {key}"));
+        self.write("known", &format!("* {key}"));
         let mut inventory = "[ftp]\n".to_owned();
-        for host in &self.hosts {
-            let [address, _] = host.addresses();
-            let _ = writeln!(inventory, "{} ansible_host={address}", host.name());
+        for (name, address) in hosts {
+            let _ = writeln!(inventory, "{name} ansible_host={address}");
         }
         self.write("inventory", &inventory);
-    }
-
-    /// Waits until every host's sshd listens.
-    fn wait(&self) {
         let end = Instant::now() + Duration::from_secs(60);
-        for host in &self.hosts {
-            let [address, _] = host.addresses();
-            let connects = || TcpStream::connect_timeout(&(address, 22).into(), SILENCE).is_ok();
+        for (name, address) in hosts {
+            let connects = || TcpStream::connect_timeout(&(*address, 22).into(), SILENCE).is_ok();
             while !self.namespace.run(connects) {
-                let log = host.read("var/sshd.log");
-                assert!(Instant::now() < end, "{} has no sshd: {log}", host.name());
+                assert!(Instant::now() < end, "{name} has no sshd");
                 std::thread::sleep(Duration::from_millis(20));
             }
         }

@@ -12,7 +12,7 @@ use crate::systemd::root::Root;
 /// What a host loads now and at boot.
 const FIREWALL: &str = include_str!("../systemd/nftables.conf");
 /// Root is let in with the key, and so is an ordinary user who may become root.
-const SSHD: &str = "HostKey /etc/ssh/host\nAuthorizedKeysFile /etc/ssh/authorized_keys\nPermitRootLogin prohibit-password\n\
+pub(super) const SSHD: &str = "HostKey /etc/ssh/host\nAuthorizedKeysFile /etc/ssh/authorized_keys\nPermitRootLogin prohibit-password\n\
                     PasswordAuthentication no\nUsePAM no\nUseDNS no\nPidFile none\nMaxStartups 100\n\
                     Subsystem sftp /usr/lib/openssh/sftp-server\n";
 const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n\

@@ -3,7 +3,9 @@
 mod cases;
 mod controller;
 mod fleet;
+mod fleets;
 mod hosts;
 mod quality;
 mod readme;
 mod role;
+mod units;

@@ -114,3 +114,29 @@ fn ansible_test_finds_nothing() {
     passes(git);
     passes(test);
 }
+
+/// The plays that the documentation shows.
+#[test]
+fn the_documentations_plays_are_plays() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(collections) = install(folder.path()) else {
+        return;
+    };
+    for page in ["README.md", "docs/fleets.md"] {
+        let text = fs_err::read_to_string(collection(&collections).join(page)).unwrap();
+        let blocks = text.split("```yaml\n").skip(1);
+        let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
+        // The others are tasks of a play.
+        let plays: Vec<&str> = blocks.filter(|block| block.starts_with("- name")).collect();
+        assert!(!plays.is_empty(), "{page}");
+        for play in plays {
+            let path = folder.path().join("play.yml");
+            fs_err::write(&path, play).unwrap();
+            let mut command = check("ansible-playbook", &collections).expect("Ansible");
+            command
+                .args(["--syntax-check", "--inventory", "localhost,"])
+                .arg(path);
+            passes(command);
+        }
+    }
+}

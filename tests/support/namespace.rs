@@ -26,6 +26,12 @@ impl Namespace {
         .expect("the thread that makes a namespace")
     }
 
+    /// The same namespace, held once more.
+    pub(crate) fn again(&self) -> Self {
+        let descriptor = self.descriptor.try_clone().expect("a descriptor");
+        Self { descriptor }
+    }
+
     /// Runs `work` inside the namespace; sockets and child processes it makes stay there.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let answer = thread::scope(|scope| {

@@ -35,7 +35,7 @@ const SECOND_TRY: Duration = Duration::from_millis(2500);
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) server: Namespace,
-    client: Namespace,
+    pub(crate) client: Namespace,
     inside: Option<(Namespace, Listeners)>,
     listeners: Listeners,
     /// The source port of the next probe.

@@ -27,7 +27,7 @@ const README: &str = include_str!("../../README.md");
 
 /// A machine that is up.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     name: String,
     boot: Option<Boot>,
     root: Root,
@@ -63,6 +63,11 @@ impl Drop for Boot {
 impl Machine {
     /// A booted machine with the firewall, the program and no units of ours; `None` where that cannot be.
     pub(super) fn new(name: &str) -> Option<Self> {
+        Self::with(name, Path::new("/usr"))
+    }
+
+    /// The same with another /usr, or with several that lie over each other, as overlayfs has it.
+    pub(crate) fn with(name: &str, usr: &Path) -> Option<Self> {
         let tools = ["ip", "mount", "nft", "nsenter", "systemctl"];
         let systemd = ["systemd-analyze", "systemd-nspawn"];
         if !ready(&[&tools[..], &systemd].concat()) {
@@ -75,7 +80,7 @@ impl Machine {
             return None;
         }
         let name = format!("pasvsync-{name}-{}", std::process::id());
-        let parts = Cgroups::new(&name).and_then(|cgroups| Ok((cgroups, Root::new()?)));
+        let parts = Cgroups::new(&name).and_then(|cgroups| Ok((cgroups, Root::with(usr)?)));
         let (cgroups, root) = match parts {
             Ok(parts) => parts,
             Err(reason) => {
@@ -203,7 +208,7 @@ impl Machine {
     }
 
     /// The machine's network, and the client's.
-    pub(super) fn world(&self) -> &World {
+    pub(crate) fn world(&self) -> &World {
         &self.boot.as_ref().expect("a machine that is up").world
     }
 
@@ -218,7 +223,7 @@ impl Machine {
 
     /// The same for one that must succeed.
     #[track_caller]
-    pub(super) fn must(&self, program: &str, arguments: &[&str]) -> String {
+    pub(crate) fn must(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.command(program, arguments);
         if !output.status.success() {
             let journal = self.command("journalctl", &["--no-pager", "-b", "-n", "40"]);
@@ -228,7 +233,7 @@ impl Machine {
     }
 
     /// Replaces a file by rename, as most editors do.
-    pub(super) fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         self.write_bytes(path, text.as_bytes());
     }
 
@@ -253,7 +258,7 @@ impl Machine {
     }
 
     /// What vsftpd's configuration says when it wants this range.
-    pub(super) fn vsftpd((first, last): (u16, u16)) -> String {
+    pub(crate) fn vsftpd((first, last): (u16, u16)) -> String {
         format!("listen=YES\npasv_min_port={first}\npasv_max_port={last}\n")
     }
 
@@ -270,7 +275,7 @@ impl Machine {
 
     /// A property of a unit.
     #[track_caller]
-    pub(super) fn property(&self, unit: &str, name: &str) -> String {
+    pub(crate) fn property(&self, unit: &str, name: &str) -> String {
         let value = self.must("systemctl", &["show", "--value", "--property", name, unit]);
         value.trim().to_owned()
     }

@@ -27,7 +27,7 @@ const FILES: [&str; 7] = [
 const MASKED: [&str; 2] = ["getty.target", "systemd-logind.service"];
 
 /// A machine ends by itself, should the test be killed before it can.
-const LIFETIME: &str = "[Timer]\nOnBootSec=3min\nUnit=poweroff.target\n";
+const LIFETIME: &str = "[Timer]\nOnBootSec=10min\nUnit=poweroff.target\n";
 
 /// The files of a machine.
 #[derive(Debug)]
@@ -38,12 +38,8 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// The host's /usr with a layer over it that can be written, and an /etc in which nothing is enabled.
-    pub(crate) fn new() -> Result<Self, String> {
-        Self::with(Path::new("/usr"))
-    }
-
-    /// The same with another /usr, or with several that lie over each other, as overlayfs has it.
+    /// Some /usr (or several that lie over each other, as overlayfs has it) with a layer over it that can be written, and
+    /// an /etc in which nothing is enabled.
     pub(crate) fn with(usr: &Path) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let path = folder.path();

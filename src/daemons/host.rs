@@ -74,7 +74,11 @@ impl Host {
 
     fn read_processes(&self) -> Vec<Process> {
         let proc = Path::new("/proc");
-        let names = self.disk.list(proc).ok().flatten().unwrap_or_default();
+        let names = self.disk.list(proc).unwrap_or_else(|error| {
+            self.disk.untold(error);
+            None
+        });
+        let names = names.unwrap_or_default();
         let ids = names
             .iter()
             .filter_map(|name| name.to_str()?.parse::<u32>().ok());

@@ -171,6 +171,7 @@ fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError>
     }
     if request.overrides.is_empty() {
         cpanel::apply(host, request.only.as_deref(), &mut discovery)?;
+        host.disk.all_told()?;
     }
     for reading in &mut discovery.readings {
         advice::about_one(host, reading);
@@ -224,7 +225,10 @@ fn read(
     chosen: Option<&Path>,
 ) -> Result<Vec<Reading>, ConfigError> {
     host.disk.take_loose();
-    let mut readings = daemon.read(host, chosen)?;
+    let readings = daemon.read(host, chosen);
+    // Also when it failed: what could not be read may be why.
+    host.disk.all_told()?;
+    let mut readings = readings?;
     let loose = host.disk.take_loose();
     if let Some(reading) = readings.first_mut() {
         advice::about_writers(&loose, reading);

@@ -7,6 +7,7 @@
 )]
 
 mod cli;
+mod concurrency;
 mod daemons;
 mod faults;
 mod kernel;

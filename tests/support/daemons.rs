@@ -12,22 +12,31 @@ const PACKAGES: &[&[&str]] = &[
     &["pure-ftpd", "pure-ftpd-common"],
 ];
 
-/// The folder with the packages' files, and the libraries that this host lacks; or why there is none.
+/// The folder with the FTP daemons' files, and the libraries that this host lacks; or why there is none.
 pub(crate) fn unpacked() -> Result<PathBuf, String> {
+    unpack("daemons", PACKAGES)
+}
+
+/// The same of fail2ban: installing it would start it.
+pub(crate) fn fail2ban() -> Result<PathBuf, String> {
+    unpack("fail2ban", &[&["fail2ban"]])
+}
+
+fn unpack(name: &str, packages: &[&[&str]]) -> Result<PathBuf, String> {
     // Tests run side by side; a program must not be written while another test runs it.
     static ONCE: Mutex<()> = Mutex::new(());
     let _one_at_a_time = ONCE.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("daemons");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let (root, complete) = (folder.join("root"), folder.join("complete"));
     if complete.exists() {
         return Ok(root);
     }
     let archives = folder.join("archives");
     fs_err::create_dir_all(&archives).map_err(|error| error.to_string())?;
-    if download(&archives).is_err() {
+    if download(&archives, packages).is_err() {
         // The package lists are old, or there are none.
         let _ = succeed(Command::new("apt-get").args(["-q", "update"]));
-        download(&archives)?;
+        download(&archives, packages)?;
     }
     for entry in fs_err::read_dir(&archives).map_err(|error| error.to_string())? {
         let archive = entry.map_err(|error| error.to_string())?.path();
@@ -37,9 +46,9 @@ pub(crate) fn unpacked() -> Result<PathBuf, String> {
     Ok(root)
 }
 
-fn download(archives: &Path) -> Result<(), String> {
+fn download(archives: &Path, wanted: &[&[&str]]) -> Result<(), String> {
     let mut packages = BTreeSet::new();
-    for wanted in PACKAGES {
+    for wanted in wanted {
         packages.extend(wanted.iter().map(|name| (*name).to_owned()));
         let simulated = succeed(
             Command::new("apt-get")

@@ -74,6 +74,13 @@ impl Error {
     }
 }
 
+impl From<Error> for std::io::Error {
+    /// The system's own error behind it, where there is one.
+    fn from(error: Error) -> Self {
+        error.source.unwrap_or_else(|| Self::other(error.message))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)

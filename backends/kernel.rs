@@ -122,7 +122,7 @@ impl Kernel {
             return Ok(ipv4.tables()?.to_vec());
         }
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| ipv6.tables());
+            let other = std::thread::Builder::new().spawn_scoped(scope, || ipv6.tables())?;
             let mut tables = ipv4.tables()?.to_vec();
             let other = other.join().unwrap_or_else(|_| {
                 let message = "the thread that reads ip6tables-legacy panicked";
@@ -210,11 +210,23 @@ impl Backend for Kernel {
         let decision = own::decide(ruleset, desired);
         let mut numbers = Numbers::new(ruleset);
         let mut edits = Vec::new();
-        for own in decision.stale() {
-            edits.extend(Edit::deletion(own, ruleset, &mut numbers));
+        let mut stale = decision.stale();
+        // The older packet filter knows no batches: a run that dies in between is to leave a port open too many, not one
+        // too few.
+        let legacy = ruleset
+            .tables
+            .iter()
+            .any(|table| table.filter == Filter::Legacy);
+        if !legacy {
+            for own in stale.by_ref() {
+                edits.extend(Edit::deletion(own, ruleset, &mut numbers));
+            }
         }
         for missing in &decision.insertions {
             edits.extend(Edit::insertion(&missing.insertion, ruleset, &mut numbers));
+        }
+        for own in stale {
+            edits.extend(Edit::deletion(own, ruleset, &mut numbers));
         }
         Ok(Plan {
             edits,

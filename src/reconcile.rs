@@ -92,11 +92,41 @@ pub fn reconcile<B: Backend>(
         outcome.helper = outcome.helper.or_else(|| found.helper.clone());
         outcome.layers.push(found);
     }
+    look_again(backend, desired, mode, &mut outcome)?;
     // Whichever was edited first.
     outcome.layers.sort_by_key(|found| found.layer);
     // Known once its ruleset was read.
     outcome.backend = backend.name();
     Ok(outcome)
+}
+
+/// After a boot file was edited: a firewall that was reloaded between the two edits has loaded the file as it was.
+fn look_again<B: Backend>(
+    backend: &mut B,
+    desired: &Desired,
+    mode: Mode,
+    outcome: &mut BackendOutcome,
+) -> anyhow::Result<()> {
+    let layers = &mut outcome.layers;
+    let written = |found: &LayerOutcome| found.layer == Layer::Permanent && !found.edits.is_empty();
+    if mode == Mode::Check || !layers.iter().any(written) {
+        return Ok(());
+    }
+    let mut layers = layers.iter_mut();
+    let Some(running) = layers.find(|found| found.layer == Layer::Runtime) else {
+        return Ok(());
+    };
+    let (again, _) = reconcile_layer(backend, Layer::Runtime, desired, mode)?;
+    let made = std::mem::take(&mut running.edits);
+    outcome.changed |= !again.edits.is_empty();
+    *running = LayerOutcome {
+        edits: made
+            .into_iter()
+            .chain(again.edits.iter().cloned())
+            .collect(),
+        ..again
+    };
+    Ok(())
 }
 
 /// A boot configuration that its own loader rejects, or that cannot be told or written, is a finding of its layer: the

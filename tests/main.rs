@@ -8,7 +8,9 @@
 
 mod ansible;
 mod cli;
+mod concurrency;
 mod daemons;
+mod faults;
 mod kernel;
 mod support;
 mod systemd;

@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::look::Look;
 use super::scripts;
 use crate::host::file::follow;
 use crate::model::reach::Family;
@@ -18,6 +19,8 @@ pub struct Boot {
     pub(crate) elsewhere: bool,
     /// What the admin should know.
     pub(crate) notes: Vec<Note>,
+    /// What could not be read.
+    pub(crate) look: Look,
 }
 
 /// Something that the admin should know about the next boot.
@@ -87,8 +90,11 @@ impl Boot {
             managed: Vec::new(),
             elsewhere: false,
             notes: Vec::new(),
+            look: Look::default(),
         };
-        if boot.root == Path::new("/") && in_a_namespace_of_its_own() {
+        let own = boot.root == Path::new("/") && in_a_namespace_of_its_own(&boot.look);
+        // Where that cannot be told nothing else matters: there is no verdict.
+        if own && boot.look.failure().is_none() {
             boot.elsewhere = true;
             boot.notes.push(Note {
                 code: "boot-other-namespace",
@@ -133,9 +139,9 @@ impl Boot {
         &self.notes
     }
 
-    /// Whether boot runs a loader at all. Without one, nothing filters after it.
+    /// Whether boot runs a loader, or may for all that can be told. Without one, nothing filters after it.
     pub fn loads(&self) -> bool {
-        !self.loaders.is_empty()
+        !self.loaders.is_empty() || self.look.failure().is_some()
     }
 
     /// The firewall that the first loader fills, for reports.
@@ -148,17 +154,17 @@ impl Boot {
 
     /// Where a path of the booted system is now, links followed.
     pub(crate) fn real(&self, path: &Path) -> PathBuf {
-        let plain = || self.root.join(path.strip_prefix("/").unwrap_or(path));
-        follow(&self.root, path).unwrap_or_else(|_| plain())
+        let plain = self.root.join(path.strip_prefix("/").unwrap_or(path));
+        let real = follow(&self.root, path).map_err(std::io::Error::from);
+        self.look.told(path, real).unwrap_or(plain)
     }
 
     fn exists(&self, path: &str) -> bool {
-        self.real(Path::new(path)).exists()
+        self.look.metadata(&self.real(Path::new(path))).is_some()
     }
 
     fn text(&self, path: &str) -> String {
-        let bytes = std::fs::read(self.real(Path::new(path))).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        self.look.text(&self.real(Path::new(path)))
     }
 
     fn nftables(&mut self) {
@@ -194,7 +200,7 @@ impl Boot {
         self.note_unknown_plugins(service);
         let has = |boot: &Self, plugin: &str| all || boot.exists(&format!("{PLUGINS}/{plugin}"));
         let sets = PathBuf::from("/etc/iptables/ipsets");
-        if has(self, "10-ipset") && self.real(&sets).exists() {
+        if has(self, "10-ipset") && self.look.metadata(&self.real(&sets)).is_some() {
             self.loaders.push(Loader::Ipset { file: sets });
         }
         let families = [
@@ -214,9 +220,8 @@ impl Boot {
 
     /// Plugins of other packages or the admin's own may load more.
     fn note_unknown_plugins(&mut self, service: &str) {
-        let entries = std::fs::read_dir(self.root.join(PLUGINS));
-        let names = entries.into_iter().flatten().flatten();
-        let mut unknown: Vec<String> = names
+        let entries = self.look.entries(&self.root.join(PLUGINS)).into_iter();
+        let mut unknown: Vec<String> = entries
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .filter(|name| {
                 !name.ends_with("-ip4tables")
@@ -241,7 +246,7 @@ impl Boot {
 
     fn iptables(&mut self) {
         let sets = PathBuf::from("/etc/sysconfig/ipset");
-        if self.enabled("ipset") && self.real(&sets).exists() {
+        if self.enabled("ipset") && self.look.metadata(&self.real(&sets)).is_some() {
             self.loaders.push(Loader::Ipset { file: sets });
         }
         self.restore_service("iptables.service", Family::Ipv4, "iptables");
@@ -272,7 +277,7 @@ impl Boot {
         let (Some(file), service) = (loader.file(), loader.service()) else {
             return;
         };
-        if self.real(file).exists() {
+        if self.look.metadata(&self.real(file)).is_some() {
             self.loaders.push(loader);
             return;
         }
@@ -355,7 +360,7 @@ impl Boot {
                 message: format!("{name} loads the rules at boot"),
                 hint: None,
             });
-        } else if names.is_empty() && self.loaders.is_empty() {
+        } else if names.is_empty() && !self.loads() {
             self.notes.push(Note {
                 code: "boot-loads-nothing",
                 warning: false,
@@ -378,7 +383,11 @@ impl Boot {
     fn enabled_in_systemd(&self, service: &str) -> bool {
         let unit = format!("{service}.service");
         let masked = self.root.join(ENABLEMENT).join(&unit);
-        if std::fs::read_link(masked).is_ok_and(|target| target == Path::new("/dev/null")) {
+        if self
+            .look
+            .link(&masked)
+            .is_some_and(|target| target == Path::new("/dev/null"))
+        {
             return false;
         }
         // A package that was removed but not purged leaves its links behind. A tree without any units tells nothing.
@@ -386,14 +395,12 @@ impl Boot {
         if units.iter().any(|folder| self.exists(folder)) && self.unit_file(&unit).is_none() {
             return false;
         }
-        let Ok(entries) = std::fs::read_dir(self.root.join(ENABLEMENT)) else {
-            return false;
-        };
-        entries.flatten().any(|entry| {
+        let entries = self.look.entries(&self.root.join(ENABLEMENT));
+        entries.iter().any(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             (name.ends_with(".wants") || name.ends_with(".requires"))
-                && std::fs::symlink_metadata(entry.path().join(&unit)).is_ok()
+                && self.look.is_there(&entry.path().join(&unit))
         })
     }
 
@@ -401,10 +408,7 @@ impl Boot {
     fn enabled_in_rc(&self, service: &str) -> bool {
         ["S", "2", "3", "4", "5"].iter().any(|level| {
             let folder = self.root.join(format!("etc/rc{level}.d"));
-            let Ok(mut entries) = std::fs::read_dir(folder).map(Iterator::flatten) else {
-                return false;
-            };
-            entries.any(|entry| {
+            self.look.entries(&folder).iter().any(|entry| {
                 let name = entry.file_name();
                 let name = name.to_string_lossy();
                 let rest = name.strip_prefix('S').unwrap_or_default();
@@ -417,7 +421,7 @@ impl Boot {
         let mut paths = UNIT_FOLDERS
             .iter()
             .map(|folder| self.root.join(folder).join(unit));
-        paths.find(|path| std::fs::symlink_metadata(path).is_ok())
+        paths.find(|path| self.look.is_there(path))
     }
 
     /// What a service's `ExecStart=` lines run, drop-ins included; nothing when its unit cannot be read.
@@ -427,25 +431,20 @@ impl Boot {
             return Vec::new();
         };
         let mut commands = Vec::new();
-        let target = std::fs::read_link(&path).map_or(path, |target| self.real(&target));
-        start_lines(
-            &std::fs::read_to_string(target).unwrap_or_default(),
-            &mut commands,
-        );
+        let link = self.look.link(&path);
+        let target = link.map_or(path, |target| self.real(&target));
+        start_lines(&self.look.text(&target), &mut commands);
         // The same name in an earlier folder hides the later ones; the names are read in order (systemd.unit(5)).
         let mut dropins = std::collections::BTreeMap::new();
         for folder in UNIT_FOLDERS {
             let folder = self.root.join(folder).join(format!("{unit}.d"));
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let entries = self.look.entries(&folder).into_iter();
             for entry in entries.filter(|entry| entry.path().extension() == Some("conf".as_ref())) {
                 dropins.entry(entry.file_name()).or_insert(entry.path());
             }
         }
         for path in dropins.values() {
-            start_lines(
-                &std::fs::read_to_string(path).unwrap_or_default(),
-                &mut commands,
-            );
+            start_lines(&self.look.text(path), &mut commands);
         }
         commands
     }
@@ -473,22 +472,22 @@ const BOOT_PATHS: [&str; 5] = [
 
 /// Whether this network namespace is another than that of the first process, for which boot's loaders run from the
 /// files that are seen here. Files of its own make a namespace a host of its own.
-fn in_a_namespace_of_its_own() -> bool {
+fn in_a_namespace_of_its_own(look: &Look) -> bool {
     let file = |root: &str, path: &str| {
-        let metadata = std::fs::metadata(Path::new(root).join(path)).ok()?;
+        let metadata = look.metadata(&Path::new(root).join(path))?;
         Some((metadata.dev(), metadata.ino()))
     };
     let same = |path: &str| file("/", path) == file("/proc/1/root", path);
-    if std::fs::metadata("/proc/1/root/etc").is_ok() && !BOOT_PATHS.into_iter().all(same) {
+    if file("/proc/1/root", "etc").is_some() && !BOOT_PATHS.into_iter().all(same) {
         return false;
     }
-    let own = std::fs::read_link("/proc/thread-self/ns/net");
-    if let (Ok(own), Ok(first)) = (own, std::fs::read_link("/proc/1/ns/net")) {
+    let link = |path: &str| look.link(Path::new(path));
+    if let (Some(own), Some(first)) = (link("/proc/thread-self/ns/net"), link("/proc/1/ns/net")) {
         return own != first;
     }
     // Without CAP_SYS_PTRACE the first process's is not shown. Only in a user namespace is that a sign: its root is not
     // the host's (user_namespaces(7): the initial one maps every number to itself).
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let map = look.text(Path::new("/proc/self/uid_map"));
     map.split_whitespace().ne(["0", "0", "4294967295"])
 }
 

@@ -11,7 +11,7 @@ use super::find::Boot;
 use super::load::programs;
 use super::sources::{Digest, Fingerprint, Source, digest, of_load};
 use crate::backend::{Desired, Proof};
-use crate::error::Result;
+use crate::error::ErrorKind;
 use crate::host::file::{read_private, write_private};
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::{Family, Reach, ReachEntry, ReachMap};
@@ -83,19 +83,43 @@ fn identity(path: &Path) -> Vec<u8> {
 
 /// The remembered proof, if its key is this one.
 pub(crate) fn recall(boot: &Boot, key: &Digest) -> Option<Proof> {
-    let bytes = match read_private(&boot.root.join(FOLDER), NAME) {
+    let folder = boot.root.join(FOLDER);
+    let bytes = match read_private(&folder, NAME) {
         Ok(bytes) => bytes?,
         Err(error) => {
             tracing::debug!("the remembered proof of the next boot does not count: {error}");
             return None;
         }
     };
-    parse(std::str::from_utf8(&bytes).ok()?, key)
+    let text = String::from_utf8_lossy(&bytes);
+    if !is_whole(&text) {
+        let path = folder.join(NAME);
+        tracing::warn!(
+            "`{}` is damaged: it counts for nothing, the next boot is proved again",
+            path.display()
+        );
+        return None;
+    }
+    parse(&text, key)
 }
 
-/// Remembers a proof.
-pub(crate) fn store(boot: &Boot, key: &Digest, proof: &Proof) -> Result<()> {
-    write_private(&boot.root.join(FOLDER), NAME, format(proof, key).as_bytes())
+/// Remembers a proof. That it cannot be is worth a word where somebody has meddled with the file or its folder; a full or
+/// read-only disk says so by itself.
+pub(crate) fn store(boot: &Boot, key: &Digest, proof: &Proof) {
+    let folder = boot.root.join(FOLDER);
+    let Err(error) = write_private(&folder, NAME, format(proof, key).as_bytes()) else {
+        return;
+    };
+    let hint = error.hint().map(|hint| format!("; {hint}"));
+    let words = format!(
+        "the proof of the next boot is not remembered: {error}{}",
+        hint.unwrap_or_default()
+    );
+    if error.kind() == ErrorKind::NotOurs {
+        tracing::warn!("{words}");
+    } else {
+        tracing::debug!("{words}");
+    }
 }
 
 /// Forgets the remembered proof, and removes its folder when nothing else is in it.
@@ -141,13 +165,19 @@ fn format(proof: &Proof, key: &Digest) -> String {
     text
 }
 
+/// What a file of ours says, whichever version wrote it, when its last line is that of its content.
+fn content(text: &str) -> Option<&str> {
+    let (content, sum) = text.strip_suffix('\n')?.rsplit_once("\nsum ")?;
+    let content = text.get(..=content.len())?;
+    (sum == hexadecimal(&digest(content.as_bytes()))).then_some(content)
+}
+
+fn is_whole(text: &str) -> bool {
+    content(text).is_some()
+}
+
 fn parse(text: &str, key: &Digest) -> Option<Proof> {
-    let content = text.strip_suffix('\n')?;
-    let (content, sum) = content.rsplit_once("\nsum ")?;
-    let content = format!("{content}\n");
-    if sum != hexadecimal(&digest(content.as_bytes())) {
-        return None;
-    }
+    let content = content(text)?;
     let mut lines = content.lines();
     if lines.next()? != HEADER || lines.next()?.strip_prefix("key ")? != hexadecimal(key) {
         return None;
@@ -231,6 +261,7 @@ mod tests {
             let mut bytes = text.clone().into_bytes();
             bytes[index] ^= 1;
             let damaged = String::from_utf8(bytes).unwrap();
+            assert!(!is_whole(&damaged), "{damaged}");
             assert_eq!(parse(&damaged, &key), None, "{damaged}");
             assert_eq!(parse(&text[..index], &key), None);
         }

@@ -7,6 +7,7 @@
 mod find;
 mod iptables_text;
 mod load;
+mod look;
 mod memory;
 mod nft_text;
 mod scripts;
@@ -129,6 +130,9 @@ impl BootLayer {
     /// `Refused`, with its words, when a loader rejects a file; `Unsupported` when a loader is missing or what it does
     /// cannot be told; `Permission` without `CAP_SYS_ADMIN`.
     pub fn ruleset(&mut self) -> Result<Ruleset> {
+        if let Some(error) = self.boot.look.failure() {
+            return Err(error);
+        }
         for _ in 0..ATTEMPTS {
             let inputs = self.read_inputs()?;
             if !self.boot.loads() {
@@ -239,7 +243,7 @@ impl BootLayer {
 
     /// The proof of an earlier run, if nothing that it depends on has changed since.
     pub fn remembered(&self, desired: &Desired) -> Option<Proof> {
-        if self.fresh {
+        if self.fresh || self.boot.look.failure().is_some() {
             return None;
         }
         let inputs = self.read_inputs().ok()?;
@@ -262,9 +266,7 @@ impl BootLayer {
         }
         let inputs = &self.inputs;
         let key = memory::key(&self.boot, &inputs.sources, &inputs.interfaces, desired);
-        if let Err(error) = memory::store(&self.boot, &key, proof) {
-            tracing::debug!("the proof of the next boot is not remembered: {error}");
-        }
+        memory::store(&self.boot, &key, proof);
     }
 
     fn read_inputs(&self) -> Result<Inputs> {

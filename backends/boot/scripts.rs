@@ -57,8 +57,11 @@ pub(crate) fn find(boot: &Boot) -> Vec<(String, String)> {
         // Nobody runs a script without the permission; the configuration of interfaces is no script.
         let runs = path.starts_with("/etc/network/interfaces")
             || path.starts_with("/etc/network/interfaces.d")
-            || std::fs::metadata(&real).is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
-        if runs && let Some(line) = loading_line(&real) {
+            || boot
+                .look
+                .metadata(&real)
+                .is_some_and(|file| file.permissions().mode() & 0o111 != 0);
+        if runs && let Some(line) = loading_line(boot, &real) {
             found.push((real.display().to_string(), line));
         }
     }
@@ -69,10 +72,14 @@ pub(crate) fn find(boot: &Boot) -> Vec<(String, String)> {
 /// A file, or the files in a folder.
 fn files(boot: &Boot, path: &Path) -> Vec<PathBuf> {
     let real = boot.real(path);
-    if !real.is_dir() {
+    if !boot
+        .look
+        .metadata(&real)
+        .is_some_and(|found| found.is_dir())
+    {
         return vec![path.to_owned()];
     }
-    let entries = std::fs::read_dir(real).into_iter().flatten().flatten();
+    let entries = boot.look.entries(&real).into_iter();
     let mut files: Vec<PathBuf> = entries.map(|entry| path.join(entry.file_name())).collect();
     files.sort();
     files
@@ -81,16 +88,18 @@ fn files(boot: &Boot, path: &Path) -> Vec<PathBuf> {
 /// Units that the admin wrote, that are enabled, and that start a program that loads rules.
 fn own_units(boot: &Boot) -> Vec<(String, String)> {
     let folder = boot.root.join("etc/systemd/system");
-    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    let entries = boot.look.entries(&folder).into_iter();
     let mut units: Vec<(String, String)> = entries
         .filter_map(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
             let service = name.strip_suffix(".service")?;
             // A link leads to a package's unit: its name is another one, or it is one of the usual loaders.
-            if matches!(service, "nftables" | "pasvsync") || !entry.file_type().ok()?.is_file() {
+            let path = entry.path();
+            let kind = boot.look.told(&path, entry.file_type())?;
+            if matches!(service, "nftables" | "pasvsync") || !kind.is_file() {
                 return None;
             }
-            let line = starting_line(&std::fs::read_to_string(entry.path()).ok()?)?;
+            let line = starting_line(&boot.look.text(&path))?;
             boot.enabled(service).then_some((name, line))
         })
         .collect();
@@ -109,13 +118,12 @@ fn starting_line(unit: &str) -> Option<String> {
 }
 
 /// The first line of a script that runs a program that loads rules.
-fn loading_line(path: &Path) -> Option<String> {
-    let metadata = std::fs::metadata(path).ok()?;
+fn loading_line(boot: &Boot, path: &Path) -> Option<String> {
+    let metadata = boot.look.metadata(path)?;
     if !metadata.is_file() || metadata.len() > LARGEST {
         return None;
     }
-    let bytes = std::fs::read(path).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
+    let text = boot.look.text(path);
     let mut lines = text.lines().map(str::trim);
     lines
         .find(|line| !line.starts_with('#') && loads(line))

@@ -47,7 +47,8 @@ pub fn create(root: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<PathB
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
+    let open = || rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
+    let mut file = File::from(rustix::io::retry_on_intr(open)?);
     file.write_all(bytes)?;
     // The mask of the running process must not decide who can read a daemon's configuration.
     rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;

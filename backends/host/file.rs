@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, OFlags, Uid, XattrFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -254,7 +254,7 @@ fn refuse_foreign(path: &Path, metadata: &Metadata) -> Result<()> {
 /// Opens for reading, not through a symbolic link; a pipe does not make it wait.
 fn open(path: &Path) -> Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = rustix::fs::open(path, flags, Mode::empty());
+    let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()));
     file.map(File::from)
         .map_err(|errno| failed("read", path, errno.into()))
 }
@@ -339,7 +339,7 @@ impl Temporary {
         let _ = std::fs::remove_file(&path);
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
+        let file = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR))
             .map_err(|errno| failed("write a file beside", beside, errno.into()))?;
         Ok(Self {
             path,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -88,7 +88,7 @@ impl Drop for Lock {
 }
 
 fn open(path: &Path, flags: OFlags) -> Result<File> {
-    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
+    let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR));
     file.map(File::from).map_err(|errno| {
         Error::new(
             ErrorKind::Io,

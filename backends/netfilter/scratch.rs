@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -54,7 +55,7 @@ pub struct View<'a> {
 pub fn in_scratch(view: View<'_>, load: impl FnOnce() -> Result<()> + Send) -> Result<Ruleset> {
     // A namespace belongs to a thread, and ends with it.
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, || {
             enter(view)?;
             stand_in(view)?;
             load()?;
@@ -62,7 +63,7 @@ pub fn in_scratch(view: View<'_>, load: impl FnOnce() -> Result<()> + Send) -> R
             ruleset.interfaces = renumbered(view.interfaces, &ruleset.interfaces);
             ruleset.generation = None;
             Ok(ruleset)
-        });
+        })?;
         thread.join().unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::Protocol,
@@ -202,7 +203,8 @@ pub(crate) fn input(bytes: &[u8]) -> Result<File> {
 /// Runs a program in this thread's namespaces, as boot would: from the root folder, in the C locale.
 ///
 /// # Errors
-/// `Unsupported` when it is not installed; `Refused`, with its own words, when it fails or does not end.
+/// `Unsupported` when it is not installed; `Refused`, with its own words, when it fails or does not end; `Io` when it
+/// cannot be started or a signal ends it.
 pub(crate) fn run(program: &str, arguments: &[&str], stdin: Option<File>) -> Result<()> {
     let Some(path) = find_program(program) else {
         return Err(Error::new(
@@ -223,8 +225,7 @@ pub(crate) fn run(program: &str, arguments: &[&str], stdin: Option<File>) -> Res
         .stderr(words.try_clone()?)
         .spawn()
         .map_err(|source| {
-            Error::new(ErrorKind::Unsupported, format!("cannot start `{program}`"))
-                .with_source(source)
+            Error::new(ErrorKind::Io, format!("cannot start `{program}`")).with_source(source)
         })?;
     let status = finish(&mut child, PATIENCE)?;
     if status.is_some_and(|status| status.success()) {
@@ -234,6 +235,11 @@ pub(crate) fn run(program: &str, arguments: &[&str], stdin: Option<File>) -> Res
     words.rewind()?;
     words.read_to_end(&mut said)?;
     let said = presentable(&said);
+    // That says nothing of what it was to load.
+    if let Some(signal) = status.and_then(|status| status.signal()) {
+        let message = format!("`{program}` was ended by signal {signal}");
+        return Err(Error::new(ErrorKind::Io, message));
+    }
     let message = match status {
         None => format!("`{program}` did not end within {} s", PATIENCE.as_secs()),
         Some(_) if !said.is_empty() => format!("{program}: {said}"),
@@ -309,6 +315,8 @@ mod tests {
         );
         let error = run("no-such-program", &[], None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let error = run("sh", &["-c", "kill -9 $$"], None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{ConfigError, ConfigErrorKind};
 
@@ -56,6 +56,8 @@ pub struct Disk {
     bytes: Cell<u64>,
     loose: RefCell<Vec<(PathBuf, u32, u32)>>,
     consulted: RefCell<BTreeSet<PathBuf>>,
+    /// The first path that nobody could tell anything about.
+    untold: RefCell<Option<ConfigError>>,
     instead: BTreeMap<PathBuf, Vec<u8>>,
 }
 
@@ -97,6 +99,7 @@ impl Disk {
             bytes: Cell::new(0),
             loose: RefCell::new(Vec::new()),
             consulted: RefCell::new(BTreeSet::new()),
+            untold: RefCell::new(None),
             instead: BTreeMap::new(),
         })
     }
@@ -260,7 +263,41 @@ impl Disk {
         Ok(Some(names))
     }
 
-    /// What `path` names, symlinks not followed; `None` when nothing can be found there.
+    /// Fails when [`Disk::kind`] or [`Disk::link`] said that nothing is there, and it was not so: the disk could not be
+    /// read. A daemon that is overlooked would lose its ports.
+    ///
+    /// # Errors
+    /// `Unreadable`, for the first such path.
+    pub fn all_told(&self) -> Result<(), ConfigError> {
+        self.untold.take().map_or(Ok(()), Err)
+    }
+
+    /// Notes that it could not be told what is there.
+    pub(super) fn untold(&self, error: ConfigError) {
+        self.untold.borrow_mut().get_or_insert(error);
+    }
+
+    /// What comes of a question about a path: `None` when nothing can be found there.
+    fn told<T>(&self, path: &Path, answer: rustix::io::Result<T>) -> Option<T> {
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(
+                Errno::NOENT
+                | Errno::NOTDIR
+                | Errno::LOOP
+                | Errno::ACCESS
+                | Errno::NAMETOOLONG
+                | Errno::INVAL,
+            ) => None,
+            Err(errno) => {
+                self.untold(failure(path, errno));
+                None
+            }
+        }
+    }
+
+    /// What `path` names, symlinks not followed; `None` when nothing can be found there ([`Disk::all_told`] says
+    /// whether that is true).
     pub fn kind(&self, path: &Path) -> Option<Kind> {
         let kind = self.named(path);
         // Of a folder only what is in it counts.
@@ -272,10 +309,10 @@ impl Disk {
 
     fn named(&self, path: &Path) -> Option<Kind> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Ok(descriptor) = self.open(path, flags) else {
+        let Some(descriptor) = self.told(path, self.open(path, flags)) else {
             return self.instead.contains_key(path).then_some(Kind::File);
         };
-        let status = rustix::fs::fstat(&descriptor).ok()?;
+        let status = self.told(path, rustix::fs::fstat(&descriptor))?;
         Some(match FileType::from_raw_mode(status.st_mode) {
             FileType::RegularFile => Kind::File,
             FileType::Directory => Kind::Folder,
@@ -286,21 +323,21 @@ impl Disk {
 
     /// Where a symlink points.
     pub fn link(&self, path: &Path) -> Option<PathBuf> {
-        let descriptor = self
-            .open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)
-            .ok()?;
-        let target = rustix::fs::readlinkat(&descriptor, c"", Vec::new()).ok()?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let descriptor = self.told(path, self.open(path, flags))?;
+        let target = rustix::fs::readlinkat(&descriptor, c"", Vec::new());
+        let target = self.told(path, target)?;
         Some(PathBuf::from(OsString::from_vec(target.into_bytes())))
     }
 
     /// Opens below the root, and never outside it, whatever symlinks say.
     fn open(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        match &self.root {
+        retry_on_intr(|| match &self.root {
             None => rustix::fs::openat(CWD, path, flags, Mode::empty()),
             Some((_, root)) => {
                 rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
             }
-        }
+        })
     }
 }
 

@@ -91,6 +91,7 @@ pub fn set_range(request: &Request, range: PortRange) -> Result<Change, ConfigEr
     } else {
         daemon.ways(&host, chosen, range)
     };
+    let ways = host.disk.all_told().and(ways);
     let ways = ways.map_err(|error| error.relocated(&|path| host.disk.shown(path)))?;
     let mut first_error = None;
     for edits in ways {

@@ -67,7 +67,10 @@ impl Host {
             if !self.is_live() {
                 return Vec::new();
             }
-            let names = self.disk.list(Path::new("/proc")).ok().flatten();
+            let names = self.disk.list(Path::new("/proc")).unwrap_or_else(|error| {
+                self.disk.untold(error);
+                None
+            });
             let ids = names.unwrap_or_default();
             let ids = ids.iter().filter_map(|name| name.to_str()?.parse().ok());
             ids.filter_map(Process::of).collect()

@@ -191,6 +191,7 @@ fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError>
     }
     if request.overrides.is_empty() {
         cpanel::apply(host, only, &mut discovery)?;
+        host.disk.all_told()?;
     }
     for reading in &mut discovery.readings {
         advice::about_one(host, reading);
@@ -271,7 +272,10 @@ fn read(
 ) -> Result<Vec<Reading>, ConfigError> {
     host.disk.take_loose();
     host.disk.take_consulted();
-    let mut readings = daemon.read(host, chosen)?;
+    let readings = daemon.read(host, chosen);
+    // Also when it failed: what could not be read may be why.
+    host.disk.all_told()?;
+    let mut readings = readings?;
     let loose = host.disk.take_loose();
     if let Some(reading) = readings.first_mut() {
         let mut consulted = host.disk.take_consulted();

@@ -51,12 +51,10 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Output {
 /// The same for a command that has much to do.
 #[track_caller]
 pub(crate) fn run_within(limit: Duration, command: &mut Command, input: &str) -> Output {
-    // Files instead of pipes: a large output can then never block the command.
-    let mut stdin = tempfile::tempfile().expect("a file for the input");
+    let mut stdin = memory();
     stdin.write_all(input.as_bytes()).expect("write the input");
     stdin.rewind().expect("rewind the input");
-    let mut stdout = tempfile::tempfile().expect("a file for the output");
-    let mut stderr = tempfile::tempfile().expect("a file for the errors");
+    let [mut stdout, mut stderr] = [memory(), memory()];
     let child = command
         .stdin(stdin)
         .stdout(stdout.try_clone().expect("share the file"))
@@ -84,7 +82,14 @@ pub(crate) fn finish(mut child: Running, limit: Duration) -> Option<ExitStatus> 
     None
 }
 
-fn text(file: &mut std::fs::File) -> String {
+/// A file in memory instead of a pipe: a large output can then never block the command, nor a full disk lose it.
+pub(crate) fn memory() -> std::fs::File {
+    let file = rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC);
+    std::fs::File::from(file.expect("a file in memory"))
+}
+
+/// All that is in such a file.
+pub(crate) fn text(file: &mut std::fs::File) -> String {
     let mut bytes = Vec::new();
     file.rewind().expect("rewind the output");
     file.read_to_end(&mut bytes).expect("read the output");

@@ -13,9 +13,14 @@ const PACKAGES: &[&[&str]] = &[
     &["pure-ftpd", "pure-ftpd-common"],
 ];
 
-/// The folder with the packages' files, and the libraries that this host lacks; or why there is none.
+/// The folder with the FTP daemons' files, and the libraries that this host lacks; or why there is none.
 pub(crate) fn unpacked() -> Result<PathBuf, String> {
     unpack("daemons", PACKAGES)
+}
+
+/// The same of fail2ban: installing it would start it.
+pub(crate) fn fail2ban() -> Result<PathBuf, String> {
+    unpack("fail2ban", &[&["fail2ban"]])
 }
 
 /// The same for other packages, in a folder of this name; those of one list need not get on with those of the others.

@@ -4,6 +4,7 @@ pub(crate) mod command;
 pub(crate) mod connections;
 pub(crate) mod daemons;
 pub(crate) mod generation;
+pub(crate) mod host;
 pub(crate) mod namespace;
 pub(crate) mod program;
 pub(crate) mod world;

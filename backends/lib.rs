@@ -6,6 +6,8 @@ pub mod backend;
 pub mod boot;
 pub mod detect;
 pub mod error;
+#[cfg(feature = "firewalld")]
+pub mod firewalld;
 pub mod host;
 pub mod iptables;
 #[cfg(feature = "nftables")]

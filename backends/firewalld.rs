@@ -4,8 +4,12 @@
 //! will be, off its permanent configuration. Nothing here activates firewalld, reloads it, or edits its rules.
 
 mod bus;
+pub mod config;
 mod records;
+pub mod ruleset;
 mod runtime;
+#[cfg(test)]
+mod tests;
 mod zones;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use firewall::backend::{Backend as _, Desired, Layer, Scope};
 use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::firewalld::{Choice, Firewalld};
 use firewall::kernel::Kernel;
-use firewall::model::ports::PortSet;
+use firewall::model::ports::{PortRange, PortSet};
 use firewall::model::ruleset::Ruleset;
 
 use crate::cli::BackendChoice;
@@ -61,6 +61,8 @@ fn firewalld(settings: &Settings, control: &PortSet) -> anyhow::Result<Option<Fi
     let choice = Choice {
         zones: settings.zones.clone(),
         matters: control.clone(),
+        // Beside its port it has the helper, which lets data connections in where nothing is encrypted.
+        services: vec![("ftp".to_owned(), PortRange::single(21).into())],
     };
     let found = if wanted {
         Firewalld::find(choice)?

@@ -22,6 +22,7 @@ const CONFIG_OBJECT: &str = "/org/fedoraproject/FirewallD1/config";
 
 const MAIN: &str = "org.fedoraproject.FirewallD1";
 const ZONE: &str = "org.fedoraproject.FirewallD1.zone";
+const POLICY: &str = "org.fedoraproject.FirewallD1.policy";
 const CONFIG: &str = "org.fedoraproject.FirewallD1.config";
 const CONFIG_ZONE: &str = "org.fedoraproject.FirewallD1.config.zone";
 const CONFIG_SERVICE: &str = "org.fedoraproject.FirewallD1.config.service";
@@ -207,6 +208,11 @@ impl Bus {
     /// Whether panic mode is on.
     pub(super) fn panics(&self) -> Result<bool> {
         self.get(OBJECT, MAIN, "queryPanicMode", &())
+    }
+
+    /// Every policy there is.
+    pub(super) fn policies(&self) -> Result<Vec<String>> {
+        self.get(OBJECT, POLICY, "getPolicies", &())
     }
 
     /// The ports that are open in a zone by name, each with its protocol; not those of its services.

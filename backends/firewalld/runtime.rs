@@ -28,6 +28,7 @@ pub(super) struct Runtime {
     /// The ports that are open by name, of the zones that are to be opened.
     ports: BTreeMap<String, PortSet>,
     panics: bool,
+    policies: Vec<String>,
     choice: Choice,
 }
 
@@ -89,6 +90,7 @@ impl Runtime {
         runtime.read_loaded(bus, names, scope)?;
         if scope == Scope::Everything {
             runtime.panics = bus.panics()?;
+            runtime.policies = bus.policies()?;
             for (zone, _) in &runtime.division.opened {
                 let ports = ports(bus, &zone.name)?.into_iter().collect();
                 runtime.ports.insert(zone.name.clone(), ports);
@@ -254,7 +256,7 @@ impl Runtime {
             if placed || ports.is_empty() {
                 for blocker in zones::blockers(&mut after, zone, members, desired) {
                     useful = useful.difference(&blocker.ports);
-                    zones::note(&mut refusals, blocker.refusal(self.panics));
+                    zones::note(&mut refusals, blocker.refusal(self.panics, &self.policies));
                 }
             }
             let (services, useful) = self.choice.split(&useful);

@@ -49,9 +49,15 @@ fn tell(backend: &str) {
 
     // Rules of somebody else's, beside firewalld's.
     lab.world.load(
-        "table inet mine { chain input { type filter hook input priority -5; policy drop;
-           ct state established accept; iif lo accept; tcp dport 21 accept; icmpv6 type != 1 accept
-         } }",
+        "table inet mine {
+            chain input {
+                type filter hook input priority -5; policy drop;
+                ct state established accept
+                iif lo accept
+                tcp dport 21 accept
+                icmpv6 type != 1 accept
+            }
+        }",
     );
     blocked(&lab, "beside-firewalld", "inet mine input");
     lab.world.load("delete table inet mine");
@@ -189,7 +195,12 @@ fn the_control_port_comes_with_its_helper() {
     if !possible() {
         return;
     }
-    let mut lab = Lab::start("nftables", |_| {});
+    let mut lab = Lab::start("nftables", |lab| {
+        // As the package has it.
+        lab.edit("lockdown-whitelist.xml", |_| {
+            "<whitelist><user id=\"0\"/></whitelist>\n".to_owned()
+        });
+    });
     lab.world.want(FIRST.0, FIRST.1);
     let before = lab.everything();
     lab.firewall_cmd(&["--lockdown-on"]);

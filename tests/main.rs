@@ -8,6 +8,7 @@
 
 mod cli;
 mod daemons;
+mod firewalld;
 mod kernel;
 mod support;
 mod systemd;

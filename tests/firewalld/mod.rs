@@ -1,0 +1,3 @@
+//! firewalld, the real one.
+
+mod permanent;

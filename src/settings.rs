@@ -24,6 +24,8 @@ pub struct Settings {
     pub root: Option<PathBuf>,
     /// The firewall to work with.
     pub backend: BackendChoice,
+    /// The zones of firewalld's to open; empty for those that matter.
+    pub zones: Vec<String>,
     /// The one daemon to look at; `None` for all.
     pub daemon: Option<String>,
     /// Where daemons' configurations are instead of their usual places.
@@ -47,6 +49,8 @@ pub struct Settings {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct SettingsFile {
     backend: Option<BackendChoice>,
+    #[serde(default)]
+    zones: Vec<String>,
     daemon: Option<String>,
     #[serde(default)]
     daemon_config: BTreeMap<String, PathBuf>,
@@ -100,6 +104,11 @@ impl Settings {
         Self {
             root: flags.root.clone(),
             backend: flags.backend.or(file.backend).unwrap_or_default(),
+            zones: if flags.zones.is_empty() {
+                file.zones
+            } else {
+                flags.zones.clone()
+            },
             daemon: flags
                 .daemon
                 .clone()
@@ -132,7 +141,7 @@ fn parse(path: &Path, text: &str) -> Result<SettingsFile, SettingsError> {
             error.span().map(|span| span.start),
             message.to_owned(),
             Some(
-                "the keys are backend, daemon, control, refuse-exposed and the table daemon-config"
+                "the keys are backend, zones, daemon, control, refuse-exposed and the table daemon-config"
                     .to_owned(),
             ),
         )
@@ -193,7 +202,7 @@ mod tests {
     fn what_makes_no_sense_is_named_with_its_place() {
         assert_eq!(
             error("control = true\nports = 3\n"),
-            "/etc/pasvsync.toml:2:1: unknown field `ports`, expected one of `backend`, `daemon`, `daemon-config`, `control`, `refuse-exposed`"
+            "/etc/pasvsync.toml:2:1: unknown field `ports`, expected one of `backend`, `zones`, `daemon`, `daemon-config`, `control`, `refuse-exposed`"
         );
         assert_eq!(
             error("control = \"yes\"\n"),

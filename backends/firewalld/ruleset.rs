@@ -62,9 +62,9 @@ impl Configuration {
             writer.tables
         });
         Ruleset {
-            generation: None,
             interfaces: interfaces.to_vec(),
             tables: tables.collect(),
+            ..Ruleset::default()
         }
     }
 

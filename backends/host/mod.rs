@@ -3,3 +3,4 @@
 pub mod create;
 pub mod file;
 pub mod lock;
+pub mod owned;

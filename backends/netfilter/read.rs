@@ -61,6 +61,7 @@ pub fn read(socket: &mut Socket, scope: Scope) -> Result<Ruleset> {
                 generation: Some(generation),
                 interfaces,
                 tables,
+                ..Ruleset::default()
             });
         }
     }

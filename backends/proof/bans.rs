@@ -44,6 +44,7 @@ impl<'a> Bans<'a> {
             netdev: false,
             interface,
             local,
+            remote: None,
             consulted_interface: false.into(),
             consulted_address: false.into(),
         };

@@ -184,6 +184,8 @@ pub(super) struct Packet<'a> {
     pub(super) netdev: bool,
     pub(super) interface: &'a Interface,
     pub(super) local: Option<IpAddr>,
+    /// The client's address, where the question is about a certain one.
+    pub(super) remote: Option<IpAddr>,
     /// Whether any rule looked at the interface, or at the local address, so that others might fare differently.
     pub(super) consulted_interface: Cell<bool>,
     pub(super) consulted_address: Cell<bool>,
@@ -363,15 +365,20 @@ impl Packet<'_> {
 
     /// A byte of the local or the remote address.
     fn address(&self, local: bool, index: usize) -> Byte {
-        if !local {
+        if !local && self.remote.is_none() {
             return match (self.family, index) {
                 // An unknown remote address is a global one: 2000::/3.
                 (Family::Ipv6, 0) => Byte::partly(0xe0, 0x20, Origin::Remote),
                 _ => Byte::from(Origin::Remote),
             };
         }
-        self.consulted_address.set(true);
-        let octet = match self.local {
+        let address = if local {
+            self.consulted_address.set(true);
+            self.local
+        } else {
+            self.remote
+        };
+        let octet = match address {
             Some(IpAddr::V4(address)) => address.octets().get(index).copied(),
             Some(IpAddr::V6(address)) => address.octets().get(index).copied(),
             None => None,

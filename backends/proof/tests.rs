@@ -206,7 +206,6 @@ fn host() -> Ruleset {
         devices: Vec::new(),
     };
     Ruleset {
-        generation: None,
         interfaces: vec![Interface {
             name: "eth0".to_owned(),
             index: 2,
@@ -225,6 +224,7 @@ fn host() -> Ruleset {
             chains: vec![chain("input", Some(input)), chain("sub", None)],
             sets: Vec::new(),
         }],
+        ..Ruleset::default()
     }
 }
 

@@ -45,7 +45,7 @@ pub fn walk(ruleset: &Ruleset, family: Family, port: u16) -> (Option<ReachEntry>
         on: true,
         ..Recorder::default()
     };
-    let judgement = judge_recorded(ruleset, family, &ports, &mut recorder);
+    let judgement = Question::new(ruleset, family, &ports).judge(ruleset, &mut recorder);
     let steps = recorder.steps.iter();
     (
         judgement.map.entry(port).cloned(),
@@ -67,36 +67,61 @@ pub fn filters_input(ruleset: &Ruleset, family: Family) -> bool {
 
 /// Like [`trace`], with what placement needs.
 pub fn judge(ruleset: &Ruleset, family: Family, ports: &PortSet) -> Judgement {
-    judge_recorded(ruleset, family, ports, &mut Recorder::default())
+    Question::new(ruleset, family, ports).judge(ruleset, &mut Recorder::default())
 }
 
-fn judge_recorded(
-    ruleset: &Ruleset,
+/// Which connections are asked about.
+struct Question<'a> {
     family: Family,
-    ports: &PortSet,
-    recorder: &mut Recorder,
-) -> Judgement {
-    let names = Names::of(ruleset);
-    let mut ways: Vec<Way<'_>> = Vec::new();
-    let mut dependent = true;
-    for (interface, addresses) in arrivals(ruleset, family) {
-        for address in addresses {
-            let mut way = Way::new(ruleset, family, interface, address);
-            way.run(&names, ports, recorder);
-            // The walk of the first way in is the one that is shown.
-            recorder.on = false;
-            let (by_interface, by_address) = (way.by_interface, way.by_address);
-            ways.push(way);
-            dependent = by_interface || by_address;
-            if !by_address {
-                break;
-            }
-        }
-        if !dependent {
-            break;
+    ports: &'a PortSet,
+    /// From which clients; `None` is an unknown one.
+    remotes: Vec<Option<IpAddr>>,
+}
+
+impl<'a> Question<'a> {
+    fn new(ruleset: &Ruleset, family: Family, ports: &'a PortSet) -> Self {
+        let sources = ruleset.sources.iter().copied();
+        let sources = sources.filter(|source| is_of(source, family)).map(Some);
+        let unknown = (!ruleset.sources_only).then_some(None);
+        Self {
+            family,
+            ports,
+            remotes: unknown.into_iter().chain(sources).collect(),
         }
     }
-    combine(ruleset, family, ports, &ways)
+
+    fn judge(&self, ruleset: &Ruleset, recorder: &mut Recorder) -> Judgement {
+        let names = Names::of(ruleset);
+        let mut ways: Vec<Way<'_>> = Vec::new();
+        for remote in &self.remotes {
+            for (interface, addresses) in arrivals(ruleset, self.family) {
+                let mut dependent = true;
+                for address in addresses {
+                    let mut way = Way::new(ruleset, self.family, interface, address, *remote);
+                    way.run(&names, self.ports, recorder);
+                    // The walk of the first way in is the one that is shown.
+                    recorder.on = false;
+                    let (by_interface, by_address) = (way.by_interface, way.by_address);
+                    ways.push(way);
+                    dependent = by_interface || by_address;
+                    if !by_address {
+                        break;
+                    }
+                }
+                if !dependent {
+                    break;
+                }
+            }
+        }
+        // Nobody of this family has to get through: there is nothing to say of any port.
+        let nobody = PortSet::EMPTY;
+        let ports = if self.remotes.is_empty() {
+            &nobody
+        } else {
+            self.ports
+        };
+        combine(ruleset, self.family, ports, &ways)
+    }
 }
 
 /// A host without any interface but loopback is judged as if it had this one.
@@ -181,6 +206,7 @@ struct Way<'a> {
     family: Family,
     interface: &'a Interface,
     address: Option<IpAddr>,
+    remote: Option<IpAddr>,
     by_interface: bool,
     by_address: bool,
     reasons: Vec<Reason>,
@@ -196,12 +222,14 @@ impl<'a> Way<'a> {
         family: Family,
         interface: &'a Interface,
         address: Option<IpAddr>,
+        remote: Option<IpAddr>,
     ) -> Self {
         Self {
             ruleset,
             family,
             interface,
             address,
+            remote,
             by_interface: false,
             by_address: false,
             reasons: Vec::new(),
@@ -240,6 +268,7 @@ impl<'a> Way<'a> {
                         netdev: table.family == TableFamily::Netdev,
                         interface: self.interface,
                         local: self.address,
+                        remote: self.remote,
                         consulted_interface: false.into(),
                         consulted_address: false.into(),
                     };
@@ -470,9 +499,13 @@ impl<'a> Way<'a> {
     }
 
     fn name(&self) -> String {
-        match (self.by_address, self.address) {
+        let place = match (self.by_address, self.address) {
             (true, Some(address)) => format!("{address} on {}", self.interface.name),
             _ => self.interface.name.clone(),
+        };
+        match self.remote {
+            Some(remote) => format!("clients such as {remote} on {place}"),
+            None => place,
         }
     }
 }
@@ -480,6 +513,7 @@ impl<'a> Way<'a> {
 /// The verdict over all ways in: what differs between them is restricted.
 fn combine(ruleset: &Ruleset, family: Family, ports: &PortSet, ways: &[Way<'_>]) -> Judgement {
     let mut segments: Vec<(PortSet, Vec<Reason>)> = vec![(ports.clone(), Vec::new())];
+    segments.retain(|(scope, _)| !scope.is_empty());
     for way in ways {
         let verdicts = way.verdicts(ports);
         segments = segments

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use firewall::backend::{Backend as _, Desired, Layer, Scope};
 use firewall::boot::{BootLayer, Note, WithBoot};
+use firewall::firewalld::{Choice, Firewalld};
 use firewall::kernel::Kernel;
+use firewall::model::ports::PortSet;
 use firewall::model::ruleset::Ruleset;
 
 use crate::cli::BackendChoice;
@@ -19,9 +21,17 @@ use crate::settings::Settings;
 pub(super) fn reconcile(
     settings: &Settings,
     desired: &Desired,
+    control: &PortSet,
     mode: Mode,
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<BackendOutcome> {
+    if let Some(mut firewalld) = firewalld(settings, control)? {
+        let outcome = reconcile::reconcile(&mut firewalld, desired, mode)?;
+        if mode != Mode::Remove {
+            findings.extend(firewalld.notes().iter().map(note));
+        }
+        return Ok(outcome);
+    }
     let root = settings.root.as_deref().unwrap_or(Path::new("/"));
     let mut boot = BootLayer::open(root, settings.fresh);
     findings.extend(boot.boot().notes().iter().map(note));
@@ -34,15 +44,43 @@ pub(super) fn reconcile(
 }
 
 /// What filters now, as far as the packets of a new connection to this host can meet it.
-pub(super) fn ruleset(settings: &Settings) -> anyhow::Result<Ruleset> {
+pub(super) fn ruleset(settings: &Settings, control: &PortSet) -> anyhow::Result<Ruleset> {
+    if let Some(mut firewalld) = firewalld(settings, control)? {
+        return Ok(firewalld.ruleset(Layer::Runtime, Scope::InputPath)?);
+    }
     Ok(kernel(settings)?.ruleset(Layer::Runtime, Scope::InputPath)?)
+}
+
+/// The firewalld that is running here, if it is the one to work with.
+fn firewalld(settings: &Settings, control: &PortSet) -> anyhow::Result<Option<Firewalld>> {
+    let wanted = match settings.backend {
+        BackendChoice::Auto => settings.root.is_none(),
+        BackendChoice::Firewalld => true,
+        BackendChoice::Iptables | BackendChoice::Nftables => false,
+    };
+    let choice = Choice {
+        zones: settings.zones.clone(),
+        matters: control.clone(),
+    };
+    let found = if wanted {
+        Firewalld::find(choice)?
+    } else {
+        None
+    };
+    // Zones are nobody else's.
+    let needed = settings.backend == BackendChoice::Firewalld || !settings.zones.is_empty();
+    if found.is_none() && needed {
+        return Err(Firewalld::missing().into());
+    }
+    Ok(found)
 }
 
 /// The running packet filter, edited directly.
 fn kernel(settings: &Settings) -> anyhow::Result<Kernel> {
     let mut kernel = Kernel::open()?;
     match settings.backend {
-        BackendChoice::Auto => {}
+        // Without a firewalld that runs, this is not reached when it is asked for.
+        BackendChoice::Auto | BackendChoice::Firewalld => {}
         BackendChoice::Iptables => kernel.require("iptables")?,
         BackendChoice::Nftables => kernel.require("nftables")?,
     }

@@ -5,6 +5,8 @@
 
 mod bus;
 pub mod config;
+mod edit;
+mod permanent;
 mod records;
 pub mod ruleset;
 mod runtime;
@@ -12,21 +14,24 @@ mod runtime;
 mod tests;
 mod zones;
 
-use std::fmt;
 use std::path::Path;
 
+pub use self::edit::Edit;
 pub use self::zones::{Choice, Zone};
 
-use self::bus::{Bus, Exception, Settings};
-use self::records::{Record, What};
+use self::bus::{Bus, Settings};
+use self::config::Configuration;
+use self::permanent::Permanent;
+use self::records::Record;
 use self::runtime::Runtime;
-use crate::backend::{Backend, Desired, Layer, Plan, Scope};
+use crate::backend::{Backend, Desired, Layer, Plan, Proof, Scope};
 use crate::boot::Note;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::owned::Owned;
 use crate::kernel::Kernel;
-use crate::model::ports::{PortRange, PortSet};
+use crate::model::ports::PortSet;
 use crate::model::ruleset::Ruleset;
+use crate::netfilter;
 use crate::proof::place::MARK;
 
 /// The name of the service of ours.
@@ -43,120 +48,7 @@ pub struct Firewalld {
     owned: Owned,
     choice: Choice,
     runtime: Runtime,
-}
-
-/// One change, printed as an admin would type it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
-    /// Opens ports in a zone of the running firewalld.
-    AddPort {
-        /// The zone.
-        zone: String,
-        /// The ports.
-        ports: PortRange,
-    },
-    /// Closes them.
-    RemovePort {
-        /// The zone.
-        zone: String,
-        /// The ports, just as they were added.
-        ports: PortRange,
-    },
-    /// Adds a service to a zone of the running firewalld.
-    AddService {
-        /// The zone.
-        zone: String,
-        /// The service.
-        service: String,
-    },
-    /// Takes it out of there.
-    RemoveService {
-        /// The zone.
-        zone: String,
-        /// The service.
-        service: String,
-    },
-}
-
-impl fmt::Display for Edit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AddPort { zone, ports } => {
-                write!(
-                    formatter,
-                    "firewall-cmd --zone={zone} --add-port={ports}/tcp"
-                )
-            }
-            Self::RemovePort { zone, ports } => {
-                write!(
-                    formatter,
-                    "firewall-cmd --zone={zone} --remove-port={ports}/tcp"
-                )
-            }
-            Self::AddService { zone, service } => {
-                write!(
-                    formatter,
-                    "firewall-cmd --zone={zone} --add-service={service}"
-                )
-            }
-            Self::RemoveService { zone, service } => {
-                write!(
-                    formatter,
-                    "firewall-cmd --zone={zone} --remove-service={service}"
-                )
-            }
-        }
-    }
-}
-
-impl Edit {
-    /// What takes back what is on record.
-    fn removal(record: &Record) -> Self {
-        let zone = record.zone.clone();
-        match &record.what {
-            What::Ports(ports) => Self::RemovePort {
-                zone,
-                ports: *ports,
-            },
-            What::Service(service) => Self::RemoveService {
-                zone,
-                service: service.clone(),
-            },
-        }
-    }
-
-    /// What undoes it.
-    fn reversed(&self) -> Self {
-        match self.clone() {
-            Self::AddPort { zone, ports } => Self::RemovePort { zone, ports },
-            Self::RemovePort { zone, ports } => Self::AddPort { zone, ports },
-            Self::AddService { zone, service } => Self::RemoveService { zone, service },
-            Self::RemoveService { zone, service } => Self::AddService { zone, service },
-        }
-    }
-
-    /// What of ours it adds to the running firewalld, or takes away; the service of ours needs no record.
-    fn record(&self) -> Option<Record> {
-        let (zone, what) = match self {
-            Self::AddPort { zone, ports } | Self::RemovePort { zone, ports } => {
-                (zone, What::Ports(*ports))
-            }
-            Self::AddService { zone, service } | Self::RemoveService { zone, service }
-                if service != SERVICE =>
-            {
-                (zone, What::Service(service.clone()))
-            }
-            _ => return None,
-        };
-        Some(Record {
-            zone: zone.clone(),
-            what,
-        })
-    }
-
-    fn adds(&self) -> bool {
-        matches!(self, Self::AddPort { .. } | Self::AddService { .. })
-    }
+    permanent: Option<Permanent>,
 }
 
 /// Whether settings of a service are those of ours.
@@ -200,6 +92,7 @@ impl Firewalld {
             owned: Owned::new(Path::new("/"), "firewalld"),
             choice,
             runtime: Runtime::default(),
+            permanent: None,
         }))
     }
 
@@ -254,68 +147,110 @@ impl Firewalld {
         notes
     }
 
-    /// Makes one edit of the running firewalld; whether it was needed.
-    fn make(&self, edit: &Edit) -> Result<()> {
-        let ports = |ports: &PortRange| ports.to_string();
-        let answer = match edit {
-            Edit::AddPort { zone, ports: range } => self.bus.add_port(zone, &ports(range))?,
-            Edit::RemovePort { zone, ports: range } => self.bus.remove_port(zone, &ports(range))?,
-            Edit::AddService { zone, service } => self.bus.add_service(zone, service)?,
-            Edit::RemoveService { zone, service } => self.bus.remove_service(zone, service)?,
-        };
-        match answer {
-            Ok(_) => Ok(()),
-            // Gone already, which is what is wanted.
-            Err(exception) if exception.is("NOT_ENABLED") => Ok(()),
-            Err(exception) if exception.is("ALREADY_ENABLED") => Err(Error::new(
-                ErrorKind::Changed,
-                format!("somebody else has just done it: {}", exception.message),
-            )),
-            Err(exception) => Err(Exception::into(exception)),
-        }
-    }
-
     /// Makes the edits of the running firewalld, or none of them.
     fn apply_runtime(&self, edits: &[Edit]) -> Result<Vec<Edit>> {
         let before: Vec<Record> = self.runtime.records().to_vec();
-        let added = edits.iter().filter(|edit| edit.adds());
-        let added: Vec<Record> = added.filter_map(Edit::record).collect();
-        let write = |records: &[Record]| {
-            let mut lines: Vec<String> = records.iter().map(ToString::to_string).collect();
-            lines.dedup();
-            self.owned.write(&lines)
+        let of = |adds: bool| {
+            let edits = edits.iter().filter(move |edit| edit.adds() == adds);
+            edits.filter_map(Edit::record).collect::<Vec<_>>()
         };
+        let (added, removed) = (of(true), of(false));
         // First, so that a run that is killed between the two leaves nothing of ours without a record.
         if !added.is_empty() {
-            write(&[before.clone(), added.clone()].concat())?;
+            self.write(&[before.clone(), added.clone()].concat())?;
         }
-        let mut made: Vec<Edit> = Vec::new();
-        for edit in edits {
-            if let Err(error) = self.make(edit) {
-                return Err(self.take_back(error, &made, || write(&before)));
+        let undo = match self.make(edits) {
+            Ok(undo) => undo,
+            Err(error) => {
+                let kept = self.write(&before);
+                return Err(also(
+                    error,
+                    kept,
+                    "and what is ours could not be written down",
+                ));
             }
-            made.push(edit.reversed());
-        }
-        let removed = edits.iter().filter(|edit| !edit.adds());
-        let removed: Vec<Record> = removed.filter_map(Edit::record).collect();
+        };
         let mut records = [before, added].concat();
         records.retain(|record| !removed.contains(record));
-        write(&records)?;
-        made.reverse();
-        Ok(made)
+        self.write(&records)?;
+        Ok(undo)
     }
 
-    /// Takes edits back after a later one failed; the error says so when that fails too.
-    fn take_back(&self, error: Error, made: &[Edit], forget: impl FnOnce() -> Result<()>) -> Error {
-        let mut back = made.iter().rev();
-        let undone = back.try_for_each(|edit| self.make(edit));
-        match undone.and_then(|()| forget()) {
-            Ok(()) => error,
-            Err(second) => Error::new(
-                error.kind(),
-                format!("{error}; the edits made before it could not be taken back: {second}"),
-            ),
+    /// Writes down what of the running firewalld is ours.
+    fn write(&self, records: &[Record]) -> Result<()> {
+        let mut lines: Vec<String> = records.iter().map(ToString::to_string).collect();
+        lines.dedup();
+        self.owned.write(&lines)
+    }
+
+    /// Makes the edits, or takes those back that were made before one failed. Returns what undoes them.
+    fn make(&self, edits: &[Edit]) -> Result<Vec<Edit>> {
+        let mut undo: Vec<Edit> = Vec::new();
+        for edit in edits {
+            if let Err(error) = edit.make(&self.bus) {
+                let mut back = undo.iter().rev();
+                let undone = back.try_for_each(|edit| edit.make(&self.bus));
+                let what = "the edits made before it could not be taken back";
+                return Err(also(error, undone, what));
+            }
+            undo.push(edit.reversed());
         }
+        undo.reverse();
+        Ok(undo)
+    }
+
+    /// The ports that a zone has by name after the next reload; all of them where that cannot be told, so that nothing
+    /// of an admin's is taken for ours.
+    fn saved(&self, zone: &str) -> PortSet {
+        match Configuration::read(Path::new("/")) {
+            Ok(configuration) => permanent::ports_of(&configuration, zone),
+            Err(error) => {
+                tracing::debug!("the permanent configuration cannot be read: {error}");
+                PortSet::all()
+            }
+        }
+    }
+
+    fn read_runtime(&mut self, scope: Scope) -> Result<Ruleset> {
+        let mut ruleset = self.kernel.ruleset(Layer::Runtime, scope)?;
+        // firewalld edits the kernel as often as it likes: that number tells nothing.
+        ruleset.generation = None;
+        self.runtime = Runtime::read(
+            &self.bus,
+            &self.owned,
+            &self.choice,
+            &mut ruleset,
+            scope,
+            |zone| self.saved(zone),
+        )?;
+        Ok(ruleset)
+    }
+
+    fn read_permanent(&mut self) -> Result<Ruleset> {
+        let division = &self.runtime.division;
+        let zones = division.opened.iter().chain(&division.others);
+        let zones: Vec<Zone> = zones.map(|(zone, _)| zone.clone()).collect();
+        let mut permanent = Permanent::read(Path::new("/"), &zones, netfilter::interfaces()?)?;
+        let ruleset = permanent.ruleset(&self.choice);
+        self.permanent = Some(permanent);
+        Ok(ruleset)
+    }
+
+    fn permanent(&self) -> Result<&Permanent> {
+        self.permanent.as_ref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Changed,
+                "the permanent configuration was not read",
+            )
+        })
+    }
+}
+
+/// The error, and what went wrong while it was dealt with.
+fn also(error: Error, dealt: Result<()>, what: &str) -> Error {
+    match dealt {
+        Ok(()) => error,
+        Err(second) => Error::new(error.kind(), format!("{error}; {what}: {second}")),
     }
 }
 
@@ -327,10 +262,10 @@ impl Backend for Firewalld {
     }
 
     fn layers(&self) -> Vec<Layer> {
-        vec![Layer::Runtime]
+        vec![Layer::Runtime, Layer::Permanent]
     }
 
-    fn remember(&self, layer: Layer, _desired: &Desired, _proof: &crate::backend::Proof) {
+    fn remember(&self, layer: Layer, _desired: &Desired, _proof: &Proof) {
         if layer == Layer::Runtime
             && let Err(error) = self.runtime.tidy(&self.owned)
         {
@@ -339,29 +274,36 @@ impl Backend for Firewalld {
     }
 
     fn ruleset(&mut self, layer: Layer, scope: Scope) -> Result<Ruleset> {
-        let mut ruleset = self.kernel.ruleset(layer, scope)?;
-        // firewalld edits the kernel as often as it likes: that number tells nothing.
-        ruleset.generation = None;
-        self.runtime = Runtime::read(
-            &self.bus,
-            &self.owned,
-            &self.choice,
-            &mut ruleset,
-            scope,
-            |_| PortSet::EMPTY,
-        )?;
-        Ok(ruleset)
+        match layer {
+            Layer::Runtime => self.read_runtime(scope),
+            Layer::Permanent => self.read_permanent(),
+        }
     }
 
-    fn settled(&self, _layer: Layer, ruleset: &Ruleset, desired: &Desired) -> bool {
-        self.runtime.settled(ruleset, desired)
+    fn settled(&self, layer: Layer, ruleset: &Ruleset, desired: &Desired) -> bool {
+        match layer {
+            Layer::Runtime => self.runtime.settled(ruleset, desired),
+            Layer::Permanent => {
+                let permanent = self.permanent.as_ref();
+                permanent.is_some_and(|permanent| permanent.settled(ruleset, desired))
+            }
+        }
     }
 
-    fn plan(&self, _layer: Layer, ruleset: &Ruleset, desired: &Desired) -> Result<Plan<Edit>> {
-        Ok(self.runtime.plan(ruleset, desired))
+    fn plan(&self, layer: Layer, ruleset: &Ruleset, desired: &Desired) -> Result<Plan<Edit>> {
+        Ok(match layer {
+            Layer::Runtime => self.runtime.plan(ruleset, desired),
+            Layer::Permanent => self.permanent()?.plan(desired),
+        })
     }
 
-    fn apply(&mut self, _layer: Layer, _ruleset: &Ruleset, edits: &[Edit]) -> Result<Vec<Edit>> {
-        self.apply_runtime(edits)
+    fn apply(&mut self, layer: Layer, _ruleset: &Ruleset, edits: &[Edit]) -> Result<Vec<Edit>> {
+        match layer {
+            Layer::Runtime => self.apply_runtime(edits),
+            Layer::Permanent => {
+                self.permanent()?.agree(&self.bus, edits)?;
+                self.make(edits)
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::bus::{self, Bus};
 use super::records::{Record, What, range, tcp};
-use super::zones::{self, Blocker, Choice, Division, Zone};
+use super::zones::{self, Choice, Division, Zone};
 use super::{Edit, SERVICE, is_ours};
 use crate::backend::{Desired, Plan, Refusal, Scope};
 use crate::error::Result;
@@ -157,22 +157,11 @@ impl Runtime {
                 .iter()
                 .all(|zone| self.keeps_service(zone, loaded, desired))
         });
-        let silent = self.division.opened.iter().filter(|(_, members)| {
-            members.interfaces.is_empty() && members.sources.is_empty()
-                || !members.unasked.is_empty()
-        });
-        let mut silent = silent.peekable();
-        if silent.peek().is_none() {
-            return loaded && self.records.iter().all(keeps);
-        }
-        let mut ruleset = ruleset.clone();
         loaded
             && self.records.iter().all(keeps)
-            && silent.all(|(zone, members)| {
-                zones::open(&mut ruleset, zone, members, desired)
-                    .unwrap_or_else(|| self.by_name(&zone.name))
-                    .covers(&desired.ports)
-            })
+            && self
+                .division
+                .silent_open(ruleset, desired, |zone| self.by_name(zone))
     }
 
     fn keeps(&self, record: &Record, desired: &Desired) -> bool {
@@ -263,7 +252,7 @@ impl Runtime {
             if placed || ports.is_empty() {
                 for blocker in zones::blockers(&mut after, zone, members, desired) {
                     useful = useful.difference(&blocker.ports);
-                    note(&mut refusals, self.refusal(blocker));
+                    zones::note(&mut refusals, blocker.refusal(self.panics));
                 }
             }
             edits.extend(useful.ranges().iter().map(|range| Edit::AddPort {
@@ -272,45 +261,6 @@ impl Runtime {
             }));
         }
         (edits, refusals)
-    }
-
-    /// What stands in the way, by its name; it is never gone round.
-    fn refusal(&self, blocker: Blocker) -> Refusal {
-        let Blocker { ports, because, .. } = &blocker;
-        let (code, what, hint) = if self.panics {
-            (
-                "firewalld-panic",
-                "firewalld is in panic mode".to_owned(),
-                "when the danger is over: firewall-cmd --panic-off".to_owned(),
-            )
-        } else if !blocker.firewalld {
-            (
-                "beside-firewalld",
-                "something beside firewalld closes the ports".to_owned(),
-                "let them in there too: pasvsync edits nothing beside a running firewalld"
-                    .to_owned(),
-            )
-        } else if let Some(policy) = blocker.policy() {
-            (
-                "firewalld-rule",
-                format!("firewalld's policy {policy} closes the ports"),
-                format!(
-                    "see it with `firewall-cmd --info-policy={policy}`; it comes before what the zone lets in"
-                ),
-            )
-        } else {
-            (
-                "firewalld-rule",
-                "a rule of firewalld's closes the ports whatever the zone lets in".to_owned(),
-                "see the zone's rich rules: firewall-cmd --list-rich-rules --zone=ZONE".to_owned(),
-            )
-        };
-        Refusal {
-            code,
-            message: format!("{what}: {because}"),
-            hint: Some(hint),
-            ports: ports.clone(),
-        }
     }
 
     /// What is in the list and really there.
@@ -325,16 +275,6 @@ impl Runtime {
         }
         let lines: Vec<String> = self.records.iter().map(ToString::to_string).collect();
         owned.write(&lines)
-    }
-}
-
-/// Keeps a refusal, once for all zones.
-fn note(refusals: &mut Vec<Refusal>, refusal: Refusal) {
-    let same =
-        |known: &&mut Refusal| known.code == refusal.code && known.message == refusal.message;
-    match refusals.iter_mut().find(same) {
-        Some(known) => known.ports = known.ports.union(&refusal.ports),
-        None => refusals.push(refusal),
     }
 }
 

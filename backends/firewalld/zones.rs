@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::backend::Desired;
+use crate::backend::{Desired, Refusal};
 use crate::detect::{self, Manager};
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::{Family, Reach};
@@ -86,7 +86,8 @@ impl Division {
         division
     }
 
-    fn narrow(&self, ruleset: &mut Ruleset) {
+    /// Narrows a ruleset's questions to what belongs to the opened zones.
+    pub(super) fn narrow(&self, ruleset: &mut Ruleset) {
         let others: Vec<&str> = self
             .others
             .iter()
@@ -103,6 +104,28 @@ impl Division {
             .iter()
             .any(|(zone, members)| zone.default || !members.interfaces.is_empty());
         ruleset.sources_only = !unknown && !ruleset.sources.is_empty();
+    }
+
+    /// Whether the zones that the ruleset's own questions do not tell of let everything in: those that nothing of this
+    /// host belongs to, or nothing that can be asked about. Where no rule is about a zone, its ports by name count.
+    pub(super) fn silent_open(
+        &self,
+        ruleset: &Ruleset,
+        desired: &Desired,
+        by_name: impl Fn(&str) -> PortSet,
+    ) -> bool {
+        let told = |members: &Members| {
+            members.unasked.is_empty()
+                && !(members.interfaces.is_empty() && members.sources.is_empty())
+        };
+        let mut silent = self.opened.iter().filter(|(_, members)| !told(members));
+        let mut copy: Option<Ruleset> = None;
+        silent.all(|(zone, members)| {
+            let ruleset = copy.get_or_insert_with(|| ruleset.clone());
+            open(ruleset, zone, members, desired)
+                .unwrap_or_else(|| by_name(&zone.name))
+                .covers(&desired.ports)
+        })
     }
 
     /// Whether the zone is to be opened.
@@ -226,6 +249,44 @@ pub(super) struct Blocker {
 }
 
 impl Blocker {
+    /// What stands in the way, by its name; it is never gone round.
+    pub(super) fn refusal(&self, panics: bool) -> Refusal {
+        let (code, what, hint) = if panics {
+            (
+                "firewalld-panic",
+                "firewalld is in panic mode".to_owned(),
+                "when the danger is over: firewall-cmd --panic-off".to_owned(),
+            )
+        } else if !self.firewalld {
+            (
+                "beside-firewalld",
+                "something beside firewalld closes the ports".to_owned(),
+                "let them in there too: pasvsync edits nothing beside a running firewalld"
+                    .to_owned(),
+            )
+        } else if let Some(policy) = self.policy() {
+            (
+                "firewalld-rule",
+                format!("firewalld's policy {policy} closes the ports"),
+                format!(
+                    "it comes before what the zone lets in; see it with `firewall-cmd --info-policy={policy}`"
+                ),
+            )
+        } else {
+            (
+                "firewalld-rule",
+                "a rule of firewalld's closes the ports whatever the zone lets in".to_owned(),
+                "see the zone's rich rules: firewall-cmd --zone=ZONE --list-rich-rules".to_owned(),
+            )
+        };
+        Refusal {
+            code,
+            message: format!("{what}: {}", self.because),
+            hint: Some(hint),
+            ports: self.ports.clone(),
+        }
+    }
+
     /// The policy whose chain it is: `filter_IN_policy_NAME_deny`, `IN_policy_NAME_pre` and the like.
     pub(super) fn policy(&self) -> Option<&str> {
         let (_, name) = self.chain.split_once("IN_policy_")?;
@@ -275,6 +336,16 @@ fn blocked(ruleset: &Ruleset, judgement: &Judgement) -> Vec<Blocker> {
             }
         })
         .collect()
+}
+
+/// Keeps a refusal, once for all zones.
+pub(super) fn note(refusals: &mut Vec<Refusal>, refusal: Refusal) {
+    let same =
+        |known: &&mut Refusal| known.code == refusal.code && known.message == refusal.message;
+    match refusals.iter_mut().find(same) {
+        Some(known) => known.ports = known.ports.union(&refusal.ports),
+        None => refusals.push(refusal),
+    }
 }
 
 /// Who is asked about.

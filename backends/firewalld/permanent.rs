@@ -54,11 +54,21 @@ impl Permanent {
                 }
             }
         }
-        Ok(Self {
+        Ok(Self::of(configuration, interfaces))
+    }
+
+    /// A configuration that was read.
+    pub(super) fn of(configuration: Configuration, interfaces: Vec<Interface>) -> Self {
+        Self {
             configuration,
             interfaces,
             division: Division::default(),
-        })
+        }
+    }
+
+    /// What was read.
+    pub(super) fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     /// The ruleset that the next start writes, its questions narrowed to the zones that are to be opened.

@@ -17,7 +17,7 @@ mod zones;
 
 use std::path::Path;
 
-pub use self::edit::Edit;
+pub use self::edit::{Content, Edit};
 pub use self::files::{FileEdit, Files};
 pub use self::zones::{Choice, Zone};
 
@@ -232,8 +232,13 @@ impl Firewalld {
         let division = &self.runtime.division;
         let zones = division.opened.iter().chain(&division.others);
         let zones: Vec<Zone> = zones.map(|(zone, _)| zone.clone()).collect();
-        let mut permanent = Permanent::read(Path::new("/"), &zones, netfilter::interfaces()?)?;
-        let ruleset = permanent.ruleset(&self.choice);
+        let mut permanent = Permanent::read(
+            Path::new("/"),
+            &zones,
+            netfilter::interfaces()?,
+            &self.choice,
+        )?;
+        let ruleset = permanent.ruleset();
         self.permanent = Some(permanent);
         Ok(ruleset)
     }

@@ -316,6 +316,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "rules that are not firewalld's close the ports as well: nothing is edited beside firewalld",
     ),
     (
+        "service-name-taken",
+        Severity::Error,
+        "firewalld has a service `pasvsync` that pasvsync did not make: it is left alone",
+    ),
+    (
         "zone-left-out",
         Severity::Info,
         "a zone of firewalld's is not opened, since it does not let the control port in either",

@@ -41,20 +41,20 @@ pub enum Edit {
     },
     /// Makes the permanent service of ours.
     NewService {
-        /// Its ports.
-        ports: PortSet,
+        /// What it lets in.
+        content: Content,
     },
-    /// Gives it other ports.
+    /// Has it let in something else.
     ChangeService {
-        /// The ports it has.
-        from: PortSet,
-        /// The ports it gets.
-        to: PortSet,
+        /// What it lets in.
+        from: Content,
+        /// What it will.
+        to: Content,
     },
     /// Removes it.
     DeleteService {
-        /// The ports it has.
-        ports: PortSet,
+        /// What it lets in.
+        content: Content,
     },
     /// Adds it to a permanent zone.
     AddToZone {
@@ -68,14 +68,42 @@ pub enum Edit {
     },
 }
 
-/// `firewall-cmd` with the ports as options.
-fn with_ports(option: &str, ports: &PortSet) -> String {
-    let ranges = ports.ranges().iter();
-    let options = ranges.map(|range| format!(" {option}={range}/tcp"));
-    format!(
-        "firewall-cmd --permanent --service={SERVICE}{}",
-        options.collect::<String>()
-    )
+/// What the service of ours lets in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Ports.
+    pub ports: PortSet,
+    /// Services of firewalld's own, by name.
+    pub includes: Vec<String>,
+}
+
+impl Content {
+    /// The commands that add all of it to the service, or (`remove`) take all of it out.
+    fn typed(&self, verb: &str) -> Vec<String> {
+        let ranges = self.ports.ranges().iter();
+        let ports: String = ranges
+            .map(|range| format!(" --{verb}-port={range}/tcp"))
+            .collect();
+        let includes = self.includes.iter();
+        let includes: String = includes
+            .map(|service| format!(" --{verb}-include={service}"))
+            .collect();
+        let options = [ports, includes];
+        let options = options.iter().filter(|options| !options.is_empty());
+        options
+            .map(|options| format!("firewall-cmd --permanent --service={SERVICE}{options}"))
+            .collect()
+    }
+
+    /// What of it is not in the other.
+    fn without(&self, other: &Self) -> Self {
+        let includes = self.includes.iter();
+        let includes = includes.filter(|service| !other.includes.contains(service));
+        Self {
+            ports: self.ports.difference(&other.ports),
+            includes: includes.cloned().collect(),
+        }
+    }
 }
 
 impl fmt::Display for Edit {
@@ -105,23 +133,19 @@ impl fmt::Display for Edit {
                     "firewall-cmd --zone={zone} --remove-service={service}"
                 )
             }
-            Self::NewService { ports } => {
-                let ports = with_ports("--add-port", ports);
-                write!(
-                    formatter,
-                    "firewall-cmd --permanent --new-service={SERVICE} && \
-                     firewall-cmd --permanent --service={SERVICE} --set-description='{DESCRIPTION}' && {ports}"
-                )
+            Self::NewService { content } => {
+                let mut commands = vec![
+                    format!("firewall-cmd --permanent --new-service={SERVICE}"),
+                    format!(
+                        "firewall-cmd --permanent --service={SERVICE} --set-description='{DESCRIPTION}'"
+                    ),
+                ];
+                commands.extend(content.typed("add"));
+                formatter.write_str(&commands.join(" && "))
             }
             Self::ChangeService { from, to } => {
-                let (gone, new) = (from.difference(to), to.difference(from));
-                let mut commands = Vec::new();
-                if !gone.is_empty() {
-                    commands.push(with_ports("--remove-port", from));
-                    commands.push(with_ports("--add-port", to));
-                } else if !new.is_empty() {
-                    commands.push(with_ports("--add-port", &new));
-                }
+                let mut commands = from.without(to).typed("remove");
+                commands.extend(to.without(from).typed("add"));
                 formatter.write_str(&commands.join(" && "))
             }
             Self::DeleteService { .. } => {
@@ -165,9 +189,9 @@ impl Edit {
             Self::RemovePort { zone, ports } => Self::AddPort { zone, ports },
             Self::AddService { zone, service } => Self::RemoveService { zone, service },
             Self::RemoveService { zone, service } => Self::AddService { zone, service },
-            Self::NewService { ports } => Self::DeleteService { ports },
+            Self::NewService { content } => Self::DeleteService { content },
             Self::ChangeService { from, to } => Self::ChangeService { from: to, to: from },
-            Self::DeleteService { ports } => Self::NewService { ports },
+            Self::DeleteService { content } => Self::NewService { content },
             Self::AddToZone { zone } => Self::TakeFromZone { zone },
             Self::TakeFromZone { zone } => Self::AddToZone { zone },
         }
@@ -208,8 +232,8 @@ impl Edit {
             Self::RemovePort { zone, ports } => done(bus.remove_port(zone, &ports.to_string())?),
             Self::AddService { zone, service } => done(bus.add_service(zone, service)?),
             Self::RemoveService { zone, service } => done(bus.remove_service(zone, service)?),
-            Self::NewService { ports } => bus
-                .new_permanent_service(SERVICE, &permanent::settings(ports))?
+            Self::NewService { content } => bus
+                .new_permanent_service(SERVICE, &permanent::settings(content))?
                 .map(|_| ()),
             Self::ChangeService { to, .. } => {
                 bus.update_permanent_service(SERVICE, &permanent::settings(to))?

@@ -13,12 +13,11 @@ use self::zone::Edited;
 use super::config::{Configuration, Zone};
 use super::permanent::Permanent;
 use super::zones::Choice;
-use super::{DESCRIPTION, Edit, SERVICE};
+use super::{Content, DESCRIPTION, Edit, SERVICE};
 use crate::backend::{Backend, Desired, Layer, Plan, Scope};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::create::create;
 use crate::host::file::Snapshot;
-use crate::model::ports::PortSet;
 use crate::model::ruleset::{Interface, Ruleset};
 
 /// The folder of the admin's services.
@@ -94,7 +93,7 @@ impl Files {
             .with_hint(format!("its zones are {}", known.join(", "))));
         }
         let interfaces = stand_ins(&configuration);
-        Ok(Permanent::of(configuration, interfaces))
+        Ok(Permanent::of(configuration, interfaces, &self.choice))
     }
 
     fn last(&self) -> Result<&Permanent> {
@@ -109,10 +108,12 @@ impl Files {
     /// The files that a change of the configuration is made of.
     fn files(&self, configuration: &Configuration, edit: &Edit) -> Result<FileEdit> {
         match edit {
-            Edit::NewService { ports } | Edit::ChangeService { to: ports, .. } => {
-                let text = service(ports, &[]);
-                let words = format!(": {ports}/tcp");
-                self.service_file(Some(text), &words)
+            Edit::NewService { content } | Edit::ChangeService { to: content, .. } => {
+                let mut words: Vec<String> = content.includes.clone();
+                let ranges = content.ports.ranges().iter();
+                words.extend(ranges.map(|range| format!("{range}/tcp")));
+                let words = format!(": {}", words.join(", "));
+                self.service_file(Some(service(content)), &words)
             }
             Edit::DeleteService { .. } => self.service_file(None, ": removed"),
             Edit::AddToZone { zone } => self.zone_file(configuration, zone, true),
@@ -254,7 +255,7 @@ impl Backend for Files {
 
     fn ruleset(&mut self, _layer: Layer, _scope: Scope) -> Result<Ruleset> {
         let mut permanent = self.read()?;
-        let ruleset = permanent.ruleset(&self.choice);
+        let ruleset = permanent.ruleset();
         self.permanent = Some(permanent);
         Ok(ruleset)
     }
@@ -295,14 +296,14 @@ impl Backend for Files {
 }
 
 /// The service's file, as firewalld writes it.
-fn service(ports: &PortSet, includes: &[String]) -> String {
+fn service(content: &Content) -> String {
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<service>\n  <short>Passive ports</short>\n  <description>{DESCRIPTION}; do not edit.</description>\n"
     );
-    for range in ports.ranges() {
+    for range in content.ports.ranges() {
         let _ = writeln!(text, "  <port port=\"{range}\" protocol=\"tcp\"/>");
     }
-    for include in includes {
+    for include in &content.includes {
         let _ = writeln!(text, "  <include service=\"{include}\"/>");
     }
     text + "</service>\n"

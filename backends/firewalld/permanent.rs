@@ -13,7 +13,7 @@ use super::bus::{self, Bus, Settings};
 use super::config::xml::{Document, Tag};
 use super::config::{Binding, Configuration, Named, Place, Service, Source};
 use super::zones::{self, Choice, Division, Zone};
-use super::{DESCRIPTION, Edit, SERVICE, is_ours};
+use super::{Content, DESCRIPTION, Edit, SERVICE, is_ours};
 use crate::backend::{Desired, Plan, Refusal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ports::PortSet;
@@ -28,13 +28,19 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Permanent {
     configuration: Configuration,
     interfaces: Vec<Interface>,
+    choice: Choice,
     division: Division,
 }
 
 impl Permanent {
     /// Reads the files. `running` are the zones of the running firewalld: an interface that no file binds may be bound
     /// again by whatever has bound it now.
-    pub(super) fn read(root: &Path, running: &[Zone], interfaces: Vec<Interface>) -> Result<Self> {
+    pub(super) fn read(
+        root: &Path,
+        running: &[Zone],
+        interfaces: Vec<Interface>,
+        choice: &Choice,
+    ) -> Result<Self> {
         let mut configuration = Configuration::read(root)?;
         for zone in running {
             for name in &zone.interfaces {
@@ -54,14 +60,19 @@ impl Permanent {
                 }
             }
         }
-        Ok(Self::of(configuration, interfaces))
+        Ok(Self::of(configuration, interfaces, choice))
     }
 
     /// A configuration that was read.
-    pub(super) fn of(configuration: Configuration, interfaces: Vec<Interface>) -> Self {
+    pub(super) fn of(
+        configuration: Configuration,
+        interfaces: Vec<Interface>,
+        choice: &Choice,
+    ) -> Self {
         Self {
             configuration,
             interfaces,
+            choice: choice.clone(),
             division: Division::default(),
         }
     }
@@ -72,13 +83,13 @@ impl Permanent {
     }
 
     /// The ruleset that the next start writes, its questions narrowed to the zones that are to be opened.
-    pub(super) fn ruleset(&mut self, choice: &Choice) -> Ruleset {
+    pub(super) fn ruleset(&mut self) -> Ruleset {
         let mut ruleset = self.configuration.ruleset(&self.interfaces);
-        self.division = Division::make(&mut ruleset, self.zones(choice), choice);
+        self.division = Division::make(&mut ruleset, self.zones(), &self.choice);
         ruleset
     }
 
-    fn zones(&self, choice: &Choice) -> Vec<Zone> {
+    fn zones(&self) -> Vec<Zone> {
         let configuration = &self.configuration;
         let zones = configuration.zones.values().filter_map(|zone| {
             let default = zone.name == configuration.default_zone;
@@ -97,7 +108,7 @@ impl Permanent {
                     .collect(),
             };
             let active = !found.interfaces.is_empty() || !found.sources.is_empty();
-            (default || active || choice.zones.contains(&zone.name)).then_some(found)
+            (default || active || self.choice.zones.contains(&zone.name)).then_some(found)
         });
         zones.collect()
     }
@@ -129,11 +140,16 @@ impl Permanent {
     /// tell.
     pub(super) fn settled(&self, ruleset: &Ruleset, desired: &Desired) -> bool {
         let own = self.own().is_none_or(|service| {
-            let ports: PortSet = service.ports.iter().copied().collect();
+            let (includes, _) = self.choice.split(&desired.ports);
+            let content = content(service);
             let zones = self.having(SERVICE);
             !zones.is_empty()
                 && !desired.ports.is_empty()
-                && desired.ports.covers(&ports)
+                && desired.ports.covers(&content.ports)
+                && content
+                    .includes
+                    .iter()
+                    .all(|service| includes.contains(service))
                 && zones.iter().all(|zone| self.division.opens(zone))
         });
         own && self
@@ -164,6 +180,12 @@ impl Permanent {
             missing.push((&zone.name, desired.ports.difference(&open)));
         }
         missing.retain(|(_, ports)| !ports.is_empty());
+        if self.service().is_some() && self.own().is_none() && !missing.is_empty() {
+            return Plan {
+                edits: Vec::new(),
+                refusals: vec![self.taken(desired)],
+            };
+        }
         let all: Vec<&str> = missing.iter().map(|(zone, _)| *zone).collect();
         let (useful, refusals) = self.useful(desired, missing, &all);
         let needed: Vec<&str> = useful.iter().map(|(zone, _)| *zone).collect();
@@ -177,14 +199,8 @@ impl Permanent {
         if needed.is_empty() {
             ports = PortSet::EMPTY;
         }
-        if self.service().is_some() && self.own().is_none() && !needed.is_empty() {
-            return Plan {
-                edits: Vec::new(),
-                refusals: vec![self.taken(desired)],
-            };
-        }
         Plan {
-            edits: self.edits(&needed, &ports),
+            edits: self.edits(&needed, &self.wanted(&ports)),
             refusals,
         }
     }
@@ -251,7 +267,13 @@ impl Permanent {
         configuration
     }
 
-    fn edits(&self, needed: &[&str], ports: &PortSet) -> Vec<Edit> {
+    /// What the service of ours is to let in for these ports.
+    fn wanted(&self, ports: &PortSet) -> Content {
+        let (includes, ports) = self.choice.split(ports);
+        Content { ports, includes }
+    }
+
+    fn edits(&self, needed: &[&str], wanted: &Content) -> Vec<Edit> {
         let mut edits = Vec::new();
         let own = self.own();
         let having = if own.is_some() || self.service().is_none() {
@@ -259,17 +281,14 @@ impl Permanent {
         } else {
             Vec::new()
         };
-        let old: PortSet = own
-            .iter()
-            .flat_map(|own| own.ports.iter().copied())
-            .collect();
+        let old = own.map(content).unwrap_or_default();
         match own {
             None if !needed.is_empty() => edits.push(Edit::NewService {
-                ports: ports.clone(),
+                content: wanted.clone(),
             }),
-            Some(_) if !needed.is_empty() && old != *ports => edits.push(Edit::ChangeService {
+            Some(_) if !needed.is_empty() && old != *wanted => edits.push(Edit::ChangeService {
                 from: old.clone(),
-                to: ports.clone(),
+                to: wanted.clone(),
             }),
             _ => {}
         }
@@ -282,7 +301,7 @@ impl Permanent {
             zone: (*zone).to_owned(),
         }));
         if own.is_some() && needed.is_empty() {
-            edits.push(Edit::DeleteService { ports: old });
+            edits.push(Edit::DeleteService { content: old });
         }
         edits
     }
@@ -352,8 +371,8 @@ impl Permanent {
         };
         if edits.iter().any(|edit| concerned(&edit)) {
             let known = bus.permanent_service_settings(SERVICE)?.filter(is_ours);
-            let known = known.map(|settings| ports(&settings));
-            let read = self.own().map(|own| own.ports.iter().copied().collect());
+            let known = known.map(|settings| loaded(&settings));
+            let read = self.own().map(content);
             if known != read {
                 let path = self.own().map(|own| own.path.clone());
                 let path = path.unwrap_or_else(|| {
@@ -374,35 +393,49 @@ pub(super) fn ports_of(configuration: &Configuration, zone: &str) -> PortSet {
         .collect()
 }
 
-/// The TCP ports among a service's settings.
-fn ports(settings: &Settings) -> PortSet {
+/// What a service lets in, by its file.
+fn content(service: &Service) -> Content {
+    let includes = service.includes.iter();
+    Content {
+        ports: service.ports.iter().copied().collect(),
+        includes: includes.map(|include| include.name.clone()).collect(),
+    }
+}
+
+/// What a service lets in, by its settings.
+pub(super) fn loaded(settings: &Settings) -> Content {
     let pairs = bus::pairs(settings, "ports");
     let pairs = pairs
         .iter()
         .map(|(ports, kind)| (ports.as_str(), kind.as_str()));
-    super::records::tcp(pairs)
+    Content {
+        ports: super::records::tcp(pairs),
+        includes: bus::strings(settings, "includes"),
+    }
 }
 
 /// The settings of the service of ours.
-pub(super) fn settings(ports: &PortSet) -> HashMap<&'static str, Variant<'static>> {
-    let ports: Vec<(String, String)> = ports
+pub(super) fn settings(content: &Content) -> HashMap<&'static str, Variant<'static>> {
+    let ports: Vec<(String, String)> = content
+        .ports
         .ranges()
         .iter()
         .map(|range| (range.to_string(), "tcp".to_owned()))
         .collect();
     HashMap::from([
-        ("short", Variant::from("FTP passive ports")),
+        ("short", Variant::from("Passive ports")),
         (
             "description",
             Variant::from(format!("{DESCRIPTION}; do not edit.")),
         ),
         ("ports", Variant::from(ports)),
+        ("includes", Variant::from(content.includes.clone())),
     ])
 }
 
 /// What a zone holds, as far as a comparison needs it: each kind of thing with its names, sorted; of rich rules and
 /// forwarded ports only the number.
-type Content = Vec<(&'static str, Vec<String>)>;
+type Listing = Vec<(&'static str, Vec<String>)>;
 
 /// The elements of a zone's file, the attribute that names each, and the setting that lists them.
 const NAMED: [(&str, &str, &str); 5] = [
@@ -415,8 +448,8 @@ const NAMED: [(&str, &str, &str); 5] = [
 const COUNTED: [(&str, &str); 2] = [("rule", "rules_str"), ("source", "sources")];
 
 /// What a zone's file holds.
-fn written(document: &Document<'_>) -> Content {
-    let mut content: Content = NAMED
+fn written(document: &Document<'_>) -> Listing {
+    let mut content: Listing = NAMED
         .iter()
         .map(|(.., key)| *key)
         .chain(COUNTED.iter().map(|(_, key)| *key))
@@ -455,8 +488,8 @@ fn written(document: &Document<'_>) -> Content {
 }
 
 /// What firewalld takes a zone to hold.
-fn remembered(settings: &Settings) -> Content {
-    let mut content: Content = Vec::new();
+fn remembered(settings: &Settings) -> Listing {
+    let mut content: Listing = Vec::new();
     for (.., key) in NAMED {
         let values = if key == "ports" {
             let pairs = bus::pairs(settings, key).into_iter();
@@ -475,7 +508,7 @@ fn remembered(settings: &Settings) -> Content {
     sorted(content)
 }
 
-fn sorted(mut content: Content) -> Content {
+fn sorted(mut content: Listing) -> Listing {
     for (_, values) in &mut content {
         values.sort();
     }

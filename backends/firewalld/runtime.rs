@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::bus::{self, Bus};
-use super::records::{Record, What, range, tcp};
+use super::bus::Bus;
+use super::records::{Record, What, range};
 use super::zones::{self, Choice, Division, Zone};
-use super::{Edit, SERVICE, is_ours};
+use super::{Content, Edit, SERVICE, is_ours, permanent};
 use crate::backend::{Desired, Plan, Refusal, Scope};
 use crate::error::Result;
 use crate::host::owned::Owned;
@@ -28,12 +28,13 @@ pub(super) struct Runtime {
     /// The ports that are open by name, of the zones that are to be opened.
     ports: BTreeMap<String, PortSet>,
     panics: bool,
+    choice: Choice,
 }
 
 /// The service of ours, as it was loaded at the last start or reload.
 #[derive(Clone, Debug, Default)]
 struct Loaded {
-    ports: PortSet,
+    content: Content,
     /// The zones that have it.
     zones: Vec<String>,
 }
@@ -81,6 +82,7 @@ impl Runtime {
         let division = Division::make(ruleset, zones, choice);
         let mut runtime = Self {
             division,
+            choice: choice.clone(),
             ..Self::default()
         };
         runtime.read_records(bus, owned, permanent)?;
@@ -136,12 +138,8 @@ impl Runtime {
                 zones.push(zone);
             }
         }
-        let pairs = bus::pairs(&settings, "ports");
-        let pairs = pairs
-            .iter()
-            .map(|(ports, kind)| (ports.as_str(), kind.as_str()));
         self.loaded = (!zones.is_empty()).then(|| Loaded {
-            ports: tcp(pairs),
+            content: permanent::loaded(&settings),
             zones,
         });
         Ok(())
@@ -168,12 +166,16 @@ impl Runtime {
         self.division.opens(&record.zone)
             && match &record.what {
                 What::Ports(ports) => desired.ports.covers(&PortSet::from(*ports)),
-                What::Service(_) => !desired.ports.is_empty(),
+                What::Service(service) => self.choice.split(&desired.ports).0.contains(service),
             }
     }
 
     fn keeps_service(&self, zone: &str, loaded: &Loaded, desired: &Desired) -> bool {
-        self.division.opens(zone) && desired.ports.covers(&loaded.ports)
+        let (services, _) = self.choice.split(&desired.ports);
+        let mut includes = loaded.content.includes.iter();
+        self.division.opens(zone)
+            && desired.ports.covers(&loaded.content.ports)
+            && includes.all(|service| services.contains(service))
     }
 
     /// The ports that a zone lets in by name, or by the service of ours.
@@ -182,7 +184,7 @@ impl Runtime {
         let loaded = self.loaded.iter();
         let mut loaded = loaded.filter(|loaded| loaded.zones.iter().any(|name| name == zone));
         match loaded.next() {
-            Some(loaded) => ports.union(&loaded.ports),
+            Some(loaded) => ports.union(&loaded.content.ports),
             None => ports,
         }
     }
@@ -211,10 +213,10 @@ impl Runtime {
                     zone: zone.clone(),
                     service: SERVICE.to_owned(),
                 });
-                for ports in loaded.ports.ranges() {
+                for ports in loaded.content.ports.ranges() {
                     zones::withdraw(&mut working, zone, *ports);
                 }
-                taken.push((zone, loaded.ports.clone()));
+                taken.push((zone, loaded.content.ports.clone()));
             }
         }
         let (additions, refusals) = self.additions(&mut working, &taken, desired);
@@ -255,6 +257,11 @@ impl Runtime {
                     zones::note(&mut refusals, blocker.refusal(self.panics));
                 }
             }
+            let (services, useful) = self.choice.split(&useful);
+            edits.extend(services.into_iter().map(|service| Edit::AddService {
+                zone: zone.name.clone(),
+                service,
+            }));
             edits.extend(useful.ranges().iter().map(|range| Edit::AddPort {
                 zone: zone.name.clone(),
                 ports: *range,

@@ -34,6 +34,23 @@ pub struct Choice {
     pub zones: Vec<String>,
     /// A zone that lets one of these ports in is one that matters.
     pub matters: PortSet,
+    /// Services of firewalld's own that do more for these ports than open them: they are added instead of the ports.
+    pub services: Vec<(String, PortSet)>,
+}
+
+impl Choice {
+    /// The services that stand for some of the ports, and the rest of the ports.
+    pub(super) fn split(&self, ports: &PortSet) -> (Vec<String>, PortSet) {
+        let mut rest = ports.clone();
+        let mut services = Vec::new();
+        for (service, meant) in &self.services {
+            if !meant.is_empty() && rest.covers(meant) {
+                rest = rest.difference(meant);
+                services.push(service.clone());
+            }
+        }
+        (services, rest)
+    }
 }
 
 /// The packets that a zone sees.

@@ -8,7 +8,7 @@ use firewall::backend::{Backend as _, Desired, Layer, Scope};
 use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::firewalld::{Choice, Files, Firewalld};
 use firewall::kernel::Kernel;
-use firewall::model::ports::PortSet;
+use firewall::model::ports::{PortRange, PortSet};
 use firewall::model::ruleset::Ruleset;
 
 use crate::cli::BackendChoice;
@@ -80,6 +80,8 @@ fn choice(settings: &Settings, control: &PortSet) -> Choice {
     Choice {
         zones: settings.zones.clone(),
         matters: control.clone(),
+        // Beside its port it has the helper, which lets data connections in where nothing is encrypted.
+        services: vec![("ftp".to_owned(), PortRange::single(21).into())],
     }
 }
 

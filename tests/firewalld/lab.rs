@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::support::command::{Output, Running, finish, quiet, run};
 use crate::support::program::{PROGRAM, Run};
 use crate::support::world::World;
@@ -76,7 +78,12 @@ impl Lab {
     /// firewalld as its package configures it, with this backend; `prepare` may change its configuration before it
     /// starts.
     pub(crate) fn start(backend: &str, prepare: impl FnOnce(&Lab)) -> Self {
-        let mut lab = Self::without_firewalld(World::new());
+        Self::start_in(World::new(), backend, prepare)
+    }
+
+    /// The same on the server of that world.
+    pub(crate) fn start_in(world: World, backend: &str, prepare: impl FnOnce(&Lab)) -> Self {
+        let mut lab = Self::without_firewalld(world);
         lab.edit("firewalld.conf", |text| {
             let lines = text.lines().map(|line| {
                 if line.starts_with("FirewallBackend=") {
@@ -176,16 +183,23 @@ impl Lab {
     /// Ends firewalld as systemd would.
     pub(crate) fn stop(&mut self) {
         if let Some(firewalld) = self.firewalld.take() {
-            signal(&firewalld.0, rustix::process::Signal::TERM);
+            signal(&firewalld.0, Signal::TERM);
             let ended = finish(firewalld, Duration::from_secs(15));
             assert!(ended.is_some(), "firewalld does not end: {}", self.log());
         }
     }
 
-    /// Sends firewalld a signal.
-    pub(crate) fn signal(&self, signal_: rustix::process::Signal) {
+    /// Stops firewalld where it is: it answers nobody.
+    pub(crate) fn freeze(&self) {
         if let Some(firewalld) = &self.firewalld {
-            signal(&firewalld.0, signal_);
+            signal(&firewalld.0, Signal::STOP);
+        }
+    }
+
+    /// Ends firewalld without a chance to clean up.
+    pub(crate) fn kill(&self) {
+        if let Some(firewalld) = &self.firewalld {
+            signal(&firewalld.0, Signal::KILL);
         }
     }
 
@@ -305,7 +319,7 @@ impl Lab {
     }
 }
 
-fn signal(child: &Child, signal: rustix::process::Signal) {
+fn signal(child: &Child, signal: Signal) {
     let process = rustix::process::Pid::from_child(child);
     // It may have ended by itself.
     let _ = rustix::process::kill_process(process, signal);

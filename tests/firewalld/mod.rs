@@ -1,5 +1,8 @@
 //! The program with a real firewalld: `firewall-cmd` says what is configured, a connection what is open.
 
+mod errors;
 mod lab;
+mod obstacles;
 mod permanent;
 mod story;
+mod zones;

@@ -6,6 +6,7 @@
 mod bus;
 pub mod config;
 mod edit;
+mod files;
 mod permanent;
 mod records;
 pub mod ruleset;
@@ -17,6 +18,7 @@ mod zones;
 use std::path::Path;
 
 pub use self::edit::{Content, Edit};
+pub use self::files::{FileEdit, Files};
 pub use self::zones::{Choice, Zone};
 
 use self::bus::{Bus, Settings};

@@ -60,12 +60,26 @@ impl Permanent {
                 }
             }
         }
-        Ok(Self {
+        Ok(Self::of(configuration, interfaces, choice))
+    }
+
+    /// A configuration that was read.
+    pub(super) fn of(
+        configuration: Configuration,
+        interfaces: Vec<Interface>,
+        choice: &Choice,
+    ) -> Self {
+        Self {
             configuration,
             interfaces,
             choice: choice.clone(),
             division: Division::default(),
-        })
+        }
+    }
+
+    /// What was read.
+    pub(super) fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     /// The ruleset that the next start writes, its questions narrowed to the zones that are to be opened.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use firewall::backend::{Backend as _, Desired, Layer, Scope};
 use firewall::boot::{BootLayer, Note, WithBoot};
-use firewall::firewalld::{Choice, Firewalld};
+use firewall::firewalld::{Choice, Files, Firewalld};
 use firewall::kernel::Kernel;
 use firewall::model::ports::{PortRange, PortSet};
 use firewall::model::ruleset::Ruleset;
@@ -15,6 +15,9 @@ use crate::cli::BackendChoice;
 use crate::findings::Finding;
 use crate::reconcile::{self, BackendOutcome, Mode};
 use crate::settings::Settings;
+
+/// The note that another program loads the rules at boot; it says nothing where just that is judged.
+const MANAGED: &str = "boot-managed";
 
 /// Brings the firewall in charge to what is wanted, or says what it would take; what is to be said of it goes into
 /// `findings`.
@@ -25,6 +28,18 @@ pub(super) fn reconcile(
     mode: Mode,
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<BackendOutcome> {
+    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
+    let mut boot = BootLayer::open(root, settings.fresh);
+    if let Some(mut files) = files(settings, &boot, control) {
+        findings.extend(
+            boot.boot()
+                .notes()
+                .iter()
+                .filter(|it| it.code != MANAGED)
+                .map(note),
+        );
+        return reconcile::reconcile(&mut files, desired, mode);
+    }
     if let Some(mut firewalld) = firewalld(settings, control)? {
         let outcome = reconcile::reconcile(&mut firewalld, desired, mode)?;
         if mode != Mode::Remove {
@@ -32,8 +47,6 @@ pub(super) fn reconcile(
         }
         return Ok(outcome);
     }
-    let root = settings.root.as_deref().unwrap_or(Path::new("/"));
-    let mut boot = BootLayer::open(root, settings.fresh);
     findings.extend(boot.boot().notes().iter().map(note));
     // Another system's files are judged by themselves: what runs here is not its firewall.
     if settings.root.is_some() && boot.boot().loads() {
@@ -51,6 +64,27 @@ pub(super) fn ruleset(settings: &Settings, control: &PortSet) -> anyhow::Result<
     Ok(kernel(settings)?.ruleset(Layer::Runtime, Scope::InputPath)?)
 }
 
+/// The files of another system whose boot firewalld is in charge of.
+fn files(settings: &Settings, boot: &BootLayer, control: &PortSet) -> Option<Files> {
+    let root = settings.root.as_ref()?;
+    let meant = match settings.backend {
+        BackendChoice::Auto => boot.boot().managed() == Some("firewalld"),
+        BackendChoice::Firewalld => true,
+        BackendChoice::Iptables | BackendChoice::Nftables => false,
+    };
+    meant.then(|| Files::open(root, choice(settings, control)))
+}
+
+/// Which zones are meant.
+fn choice(settings: &Settings, control: &PortSet) -> Choice {
+    Choice {
+        zones: settings.zones.clone(),
+        matters: control.clone(),
+        // Beside its port it has the helper, which lets data connections in where nothing is encrypted.
+        services: vec![("ftp".to_owned(), PortRange::single(21).into())],
+    }
+}
+
 /// The firewalld that is running here, if it is the one to work with.
 fn firewalld(settings: &Settings, control: &PortSet) -> anyhow::Result<Option<Firewalld>> {
     let wanted = match settings.backend {
@@ -58,14 +92,8 @@ fn firewalld(settings: &Settings, control: &PortSet) -> anyhow::Result<Option<Fi
         BackendChoice::Firewalld => true,
         BackendChoice::Iptables | BackendChoice::Nftables => false,
     };
-    let choice = Choice {
-        zones: settings.zones.clone(),
-        matters: control.clone(),
-        // Beside its port it has the helper, which lets data connections in where nothing is encrypted.
-        services: vec![("ftp".to_owned(), PortRange::single(21).into())],
-    };
     let found = if wanted {
-        Firewalld::find(choice)?
+        Firewalld::find(choice(settings, control))?
     } else {
         None
     };

@@ -3,5 +3,6 @@
 mod errors;
 mod lab;
 mod obstacles;
+mod permanent;
 mod story;
 mod zones;

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::objects::{Named, Part, Place, Rules, Source};
+use super::objects::{Action, Address, Named, Part, Place, Rich, Rules, Source};
+use super::text::Protocol;
 use super::{Configuration, FirewallBackend, HINT, refused_at};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -124,6 +125,7 @@ impl Checker<'_> {
             }
         }
         for rich in &rules.rich {
+            self.writable(rich)?;
             if let Some(Part::Service(name)) = &rich.element {
                 let (name, place) = (name.clone(), rich.place.clone());
                 self.service(&Named {
@@ -159,6 +161,41 @@ impl Checker<'_> {
         Ok(())
     }
 
+    /// What nft or iptables would not take.
+    fn writable(&self, rich: &Rich) -> Result<()> {
+        let iptables = self.configuration.backend == FirewallBackend::Iptables;
+        let nobody = |end: &Option<Address>| match end {
+            Some(Address {
+                what: Source::Network(network),
+                inverted: true,
+            }) => network.prefix == 0,
+            _ => false,
+        };
+        if iptables && (nobody(&rich.source) || nobody(&rich.destination)) {
+            return Err(refused_at(&rich.place, "every address, inverted"));
+        }
+        let Some(Action::Reject(Some(how))) = &rich.action else {
+            return Ok(());
+        };
+        let tcp = match &rich.element {
+            None => !iptables,
+            Some(Part::Ports(range) | Part::SourcePorts(range)) => range.is_some(),
+            Some(Part::Protocol(protocol)) => *protocol == Protocol::Tcp,
+            Some(Part::Service(name)) => {
+                let service = self.configuration.services.get(name);
+                service.is_some_and(|service| !service.others && service.includes.is_empty())
+            }
+            Some(_) => false,
+        };
+        if how.starts_with("tcp-r") && !tcp {
+            return Err(refused_at(
+                &rich.place,
+                "a TCP reset for what is not TCP alone",
+            ));
+        }
+        Ok(())
+    }
+
     fn policies(&self) -> Result<()> {
         for policy in self.configuration.policies.values() {
             let start = Place {
@@ -168,8 +205,8 @@ impl Checker<'_> {
             };
             let fail = |message: &str| Err(refused_at(&start, message));
             let range = -32768..=32767;
-            if policy.priority == 0 || !range.contains(&policy.priority) {
-                return fail("the priority of a policy is -32768 to 32767, and not 0");
+            if !range.contains(&policy.priority) {
+                return fail("the priority of a policy is -32768 to 32767");
             }
             if policy.name.chars().count() > LONGEST_POLICY {
                 return fail("the name of the policy is too long");

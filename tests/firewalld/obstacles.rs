@@ -172,20 +172,31 @@ fn an_edit_by_hand_is_not_undone() {
     if !possible() {
         return;
     }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
-    lab.firewall_cmd(&["--permanent", "--add-port=2222/tcp"]);
-    lab.edit("zones/public.xml", |text| {
-        text.replace(
-            "</zone>",
-            "  <port port=\"7777\" protocol=\"tcp\"/>\n</zone>",
-        )
-    });
-    lab.pasvsync(&["sync"]).expect(0);
-    let path = lab.folder().join("etc/zones/public.xml");
-    let text = fs_err::read_to_string(path).expect("the zone's file");
-    for wanted in ["\"pasvsync\"", "\"2222\"", "\"7777\""] {
-        assert!(text.contains(wanted), "{wanted} is gone: {text}");
+    // firewalld watches the folder of the zones' files, if it was there when it started.
+    for watched in [true, false] {
+        let lab = Lab::start("nftables", |lab| {
+            if watched {
+                fs_err::create_dir(lab.folder().join("etc/zones")).expect("the folder");
+            }
+        });
+        lab.world.want(FIRST.0, FIRST.1);
+        lab.firewall_cmd(&["--permanent", "--add-port=2222/tcp"]);
+        lab.edit("zones/public.xml", |text| {
+            let line = "  <port port=\"7777\" protocol=\"tcp\"/>\n</zone>";
+            text.replace("</zone>", line)
+        });
+        if !watched {
+            let sync = lab.pasvsync(&["sync"]).expect(1);
+            let said = message(&sync, "boot-file-not-written");
+            assert!(said.contains("zones/public.xml"), "{said}");
+            lab.firewall_cmd(&["--reload"]);
+        }
+        lab.pasvsync(&["sync"]).expect(0);
+        let path = lab.folder().join("etc/zones/public.xml");
+        let text = fs_err::read_to_string(path).expect("the zone's file");
+        for wanted in ["\"pasvsync\"", "\"2222\"", "\"7777\""] {
+            assert!(text.contains(wanted), "{wanted} is gone: {text}");
+        }
     }
 }
 

@@ -217,12 +217,21 @@ impl Bus {
 
     /// The ports that are open in a zone by name, each with its protocol; not those of its services.
     pub(super) fn ports(&self, zone: &str) -> Result<Vec<Vec<String>>> {
-        self.get(OBJECT, ZONE, "getPorts", &zone)
+        self.of_zone("getPorts", zone)
     }
 
     /// The services of a zone.
     pub(super) fn services(&self, zone: &str) -> Result<Vec<String>> {
-        self.get(OBJECT, ZONE, "getServices", &zone)
+        self.of_zone("getServices", zone)
+    }
+
+    /// What a zone has; nothing when it is gone.
+    fn of_zone<R: Default + DeserializeOwned + Type>(&self, method: &str, zone: &str) -> Result<R> {
+        match self.ask(OBJECT, ZONE, method, &zone)? {
+            Ok(found) => Ok(found),
+            Err(exception) if exception.is("INVALID_ZONE") => Ok(R::default()),
+            Err(exception) => Err(exception.into()),
+        }
     }
 
     /// A service as it was loaded; `None` when none of that name was.

@@ -405,7 +405,11 @@ fn asking<T>(ruleset: &mut Ruleset, question: Question, ask: impl FnOnce(&Rulese
             ruleset.sources_only = false;
             led = Some(all_into(ruleset, &zone));
         }
-        Question::Interfaces(interfaces) => {
+        Question::Interfaces(mut interfaces) => {
+            // One that is down will be asked about when it is up.
+            for interface in &mut interfaces {
+                interface.up = true;
+            }
             ruleset.interfaces = interfaces;
             ruleset.sources_only = false;
         }

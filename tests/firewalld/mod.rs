@@ -1,6 +1,7 @@
 //! The program with a real firewalld: `firewall-cmd` says what is configured, a connection what is open.
 
 mod errors;
+mod image;
 mod lab;
 mod obstacles;
 mod permanent;

@@ -424,7 +424,7 @@ fn what_firewalld_refuses() {
             "policies/p.xml",
             r#"<policy target="DROP"><ingress-zone name="nosuch"/></policy>"#,
         )]),
-        files(&[("policies/p.xml", r#"<policy/>"#)]),
+        files(&[("policies/p.xml", "<policy/>")]),
         files(&[("ipsets/s.xml", r#"<ipset type="bitmap:port"/>"#)]),
         files(&[(
             "zones/public.xml",

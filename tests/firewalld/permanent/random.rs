@@ -82,10 +82,10 @@ fn zone(random: &mut Random, bindings: &mut Bindings) -> String {
         r#" target="default""#,
     ]);
     let mut text = format!("<zone{target}>\n");
-    if random.chance(25) {
-        if let Some(interface) = bindings.interfaces.pop() {
-            text += &format!("<interface name=\"{interface}\"/>\n");
-        }
+    if random.chance(25)
+        && let Some(interface) = bindings.interfaces.pop()
+    {
+        text += &format!("<interface name=\"{interface}\"/>\n");
     }
     for sources in [&mut bindings.ipv4, &mut bindings.ipv6] {
         if random.chance(20) && !sources.is_empty() {

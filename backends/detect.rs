@@ -46,8 +46,8 @@ impl Manager {
         };
         match self {
             Self::Firewalld => {
-                let options = each('-', &|range| format!(" --add-port={range}/tcp")).concat();
-                format!("run `firewall-cmd{options}`, and the same with --permanent")
+                "leave --backend away while firewalld is running; if it is not, its rules are leftovers: `systemctl start firewalld`, then run again"
+                    .to_owned()
             }
             Self::Ufw => {
                 let commands = each(':', &|range| {

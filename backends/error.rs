@@ -20,8 +20,14 @@ pub enum ErrorKind {
     NotOurs,
     /// The edit was applied and its proof failed; it has been undone, or not, as the message says.
     NotProved,
-    /// Another run holds the lock.
+    /// Another run holds the lock, or another program does not answer in time.
     Busy,
+    /// The firewall that is meant is not running here.
+    NotRunning,
+    /// It is running, and says of itself that it is not working.
+    Failed,
+    /// It has stopped while it was worked with.
+    Stopped,
     /// A file or socket could not be read or written.
     Io,
 }

@@ -8,6 +8,8 @@ pub mod boot;
 pub mod csf;
 pub mod detect;
 pub mod error;
+#[cfg(feature = "firewalld")]
+pub mod firewalld;
 pub mod host;
 pub mod iptables;
 #[cfg(feature = "kernel")]

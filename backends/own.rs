@@ -229,7 +229,7 @@ pub(crate) fn rules(ruleset: &Ruleset) -> Vec<Own> {
 }
 
 /// The ports that a rule of the form we write accepts.
-fn accepted_ports(rule: &Rule) -> Option<PortRange> {
+pub(crate) fn accepted_ports(rule: &Rule) -> Option<PortRange> {
     if rule.statements.last() != Some(&Statement::Verdict(Verdict::Accept)) || !only_accepts(rule) {
         return None;
     }

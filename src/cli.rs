@@ -148,6 +148,11 @@ pub struct Global {
     #[arg(long, global = true, value_enum, value_name = "NAME")]
     pub backend: Option<BackendChoice>,
 
+    /// With firewalld: open this zone and no other; may be repeated. Otherwise the default zone is opened, and every active
+    /// one that lets the control port in
+    #[arg(long = "zone", global = true, value_name = "NAME")]
+    pub zones: Vec<String>,
+
     /// Only this daemon; auto means every daemon that is configured here
     #[arg(long, global = true, value_name = "NAME", value_parser = daemon_choices())]
     pub daemon: Option<String>,
@@ -222,6 +227,8 @@ pub enum BackendChoice {
     Auto,
     /// CSF: csf.conf, and the rules that csf would make of it.
     Csf,
+    /// A running firewalld, over D-Bus.
+    Firewalld,
     /// iptables and ip6tables, of either kind.
     Iptables,
     /// Native nftables, over netlink.

@@ -322,6 +322,36 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "what keeps the ports from being reached is no rule that an accept could come before",
     ),
     (
+        "firewalld-panic",
+        Severity::Error,
+        "firewalld is in panic mode, which drops everything",
+    ),
+    (
+        "firewalld-rule",
+        Severity::Error,
+        "a rich rule or a policy of firewalld's closes the ports, whatever the zone lets in",
+    ),
+    (
+        "beside-firewalld",
+        Severity::Error,
+        "rules that are not firewalld's close the ports as well: nothing is edited beside firewalld",
+    ),
+    (
+        "service-name-taken",
+        Severity::Error,
+        "firewalld has a service `pasvsync` that pasvsync did not make: it is left alone",
+    ),
+    (
+        "zone-left-out",
+        Severity::Info,
+        "a zone of firewalld's is not opened, since it does not let the control port in either",
+    ),
+    (
+        "zone-source-not-proved",
+        Severity::Info,
+        "a zone is opened for sources that no verdict can be about, such as an ipset",
+    ),
+    (
         "boot-loads-nothing",
         Severity::Info,
         "the next boot loads no firewall: nothing is closed after it",

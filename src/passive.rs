@@ -99,6 +99,13 @@ impl Reading {
     }
 }
 
+/// The control ports of all daemons together.
+pub fn control(readings: &[Reading]) -> PortSet {
+    readings.iter().fold(PortSet::EMPTY, |ports, reading| {
+        ports.union(&reading.wanted_control())
+    })
+}
+
 /// The passive ports of all daemons together; with `control`, their control ports too.
 pub fn wanted(readings: &[Reading], control: bool) -> PortSet {
     readings.iter().fold(PortSet::EMPTY, |ports, reading| {

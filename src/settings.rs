@@ -26,6 +26,8 @@ pub struct Settings {
     pub root: Option<PathBuf>,
     /// The firewall to work with.
     pub backend: BackendChoice,
+    /// The zones of firewalld's to open; empty for those that matter.
+    pub zones: Vec<String>,
     /// The one daemon to look at; `None` for all.
     pub daemon: Option<String>,
     /// Where daemons' configurations are instead of their usual places.
@@ -53,6 +55,8 @@ pub struct Settings {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SettingsFile {
     backend: Option<BackendChoice>,
+    #[serde(default)]
+    zones: Vec<String>,
     daemon: Option<String>,
     #[serde(default)]
     daemon_config: BTreeMap<String, PathBuf>,
@@ -101,6 +105,11 @@ impl Settings {
         Self {
             root: flags.root.clone(),
             backend: flags.backend.or(file.backend).unwrap_or_default(),
+            zones: if flags.zones.is_empty() {
+                file.zones
+            } else {
+                flags.zones.clone()
+            },
             daemon: flags
                 .daemon
                 .clone()
@@ -240,12 +249,16 @@ mod tests {
             daemon_config,
             control,
             refuse_exposed,
+            zones,
+            csf,
         } = &everything;
         assert!(backend.is_some() && daemon.is_some() && !daemon_config.is_empty());
         assert!(control.is_some() && refuse_exposed.is_some());
+        assert!(!zones.is_empty() && csf.tcp_out.is_some());
         let said = Settings::merge(&flags, everything);
         let without_example = Settings {
             daemon_config: Vec::new(),
+            zones: Vec::new(),
             ..said
         };
         assert_eq!(format!("{without_example:?}"), format!("{nothing:?}"));
@@ -256,7 +269,7 @@ mod tests {
         let file = parse(Path::new("x"), "csf.tcp_out = false\n").unwrap();
         assert_eq!(file.csf.tcp_out, Some(false));
         let error = parse(Path::new("x"), "[csf]\ntcp-out = false\n").unwrap_err();
-        assert!(error.message.contains("expected `tcp_out`"), "{error}");
+        assert_eq!(error.help.as_deref(), Some("did you mean `tcp_out`?"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod cli;
 mod concurrency;
 mod daemons;
 mod faults;
+mod firewalld;
 mod kernel;
 mod support;
 mod systemd;

@@ -318,7 +318,8 @@ pub(super) fn in_state(states: u32) -> Statement {
                     mask: states.to_ne_bytes().to_vec(),
                     xor: vec![0; 4],
                 }],
-            }],
+            }]
+            .into(),
         },
         test: Test::Compare {
             operator: Operator::NotEqual,

@@ -25,6 +25,11 @@ pub struct Ruleset {
     pub generation: Option<u32>,
     /// The host's interfaces, loopback included.
     pub interfaces: Vec<Interface>,
+    /// Remote addresses that have to get through like an unknown one, since the firewall treats them by rules of their
+    /// own (a firewalld zone with a source).
+    pub sources: Vec<IpAddr>,
+    /// Whether nobody but those has to get through.
+    pub sources_only: bool,
     /// The tables, in the kernel's order.
     pub tables: Vec<Table>,
 }

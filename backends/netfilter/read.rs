@@ -62,6 +62,7 @@ pub fn read(socket: &mut Socket, scope: Scope) -> Result<Ruleset> {
                 generation: Some(generation),
                 interfaces,
                 tables,
+                ..Ruleset::default()
             });
         }
     }

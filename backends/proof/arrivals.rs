@@ -127,7 +127,7 @@ pub(super) fn only_port<'a>(ruleset: &'a Ruleset, bridge: &Interface) -> Option<
     ports.next().filter(|_| ports.next().is_none())
 }
 
-fn is_of(address: &IpAddr, family: Family) -> bool {
+pub(super) fn is_of(address: &IpAddr, family: Family) -> bool {
     address.is_ipv4() == (family == Family::Ipv4)
 }
 

@@ -46,6 +46,7 @@ impl<'a> Bans<'a> {
             table: TableFamily::Inet,
             interface: Some(interface),
             local,
+            remote: None,
             consulted_interface: false.into(),
             consulted_address: false.into(),
         };

@@ -36,6 +36,8 @@ pub(super) fn spot(ruleset: &Ruleset, spot: &Spot) -> String {
             Some(rule) if table.filter == Filter::Legacy => {
                 format!("rule `{}` (number {})", rule.text(table), rule.handle)
             }
+            // Not in the kernel: it has no number yet.
+            Some(rule) if rule.handle == 0 => format!("rule `{}`", rule.text(table)),
             Some(rule) => format!("rule `{}` (handle {})", rule.text(table), rule.handle),
             None => "a rule".to_owned(),
         },

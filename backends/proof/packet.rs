@@ -177,6 +177,8 @@ pub(super) struct Packet<'a> {
     /// Where it comes in or goes out; `None` where that is one of several ports of a bridge.
     pub(super) interface: Option<&'a Interface>,
     pub(super) local: Option<IpAddr>,
+    /// The client's address, where the question is about a certain one.
+    pub(super) remote: Option<IpAddr>,
     /// Whether any rule looked at the interface, or at the local address, so that others might fare differently.
     pub(super) consulted_interface: Cell<bool>,
     pub(super) consulted_address: Cell<bool>,
@@ -360,15 +362,20 @@ impl Packet<'_> {
 
     /// A byte of the local or the remote address.
     fn address(&self, local: bool, index: usize) -> Byte {
-        if !local {
+        if !local && self.remote.is_none() {
             return match (self.family, index) {
                 // An unknown remote address is a global one: 2000::/3.
                 (Family::Ipv6, 0) => Byte::partly(0xe0, 0x20, Origin::Remote),
                 _ => Byte::from(Origin::Remote),
             };
         }
-        self.consulted_address.set(true);
-        let octet = match self.local {
+        let address = if local {
+            self.consulted_address.set(true);
+            self.local
+        } else {
+            self.remote
+        };
+        let octet = match address {
             Some(IpAddr::V4(address)) => address.octets().get(index).copied(),
             Some(IpAddr::V6(address)) => address.octets().get(index).copied(),
             None => None,

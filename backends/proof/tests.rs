@@ -208,7 +208,6 @@ fn host() -> Ruleset {
         devices: Vec::new(),
     };
     Ruleset {
-        generation: None,
         interfaces: vec![Interface {
             name: "eth0".to_owned(),
             index: 2,
@@ -226,6 +225,7 @@ fn host() -> Ruleset {
             chains: vec![chain("input", Some(input)), chain("sub", None)],
             sets: Vec::new(),
         }],
+        ..Ruleset::default()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::model::ports::PortSet;
 use crate::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use crate::model::ruleset::{BaseChain, ChainKind, Hook, Interface, Ruleset, Table, TableFamily};
 
-use super::arrivals::{Bridged, arrivals, hooks, is_link_local, only_port, sees};
+use super::arrivals::{Bridged, arrivals, hooks, is_link_local, is_of, only_port, sees};
 use super::describe;
 use super::flow::Memory;
 use super::names::Names;
@@ -47,7 +47,7 @@ pub fn walk(ruleset: &Ruleset, family: Family, port: u16) -> (Option<ReachEntry>
         on: true,
         ..Recorder::default()
     };
-    let judgement = judge_recorded(ruleset, family, &ports, &mut recorder);
+    let judgement = Question::new(ruleset, family, &ports).judge(ruleset, &mut recorder);
     let steps = recorder.steps.iter();
     (
         judgement.map.entry(port).cloned(),
@@ -77,45 +77,71 @@ pub fn judge(ruleset: &Ruleset, family: Family, ports: &PortSet) -> Judgement {
         on: tracing::enabled!(tracing::Level::TRACE),
         ..Recorder::default()
     };
-    let judgement = judge_recorded(ruleset, family, ports, &mut recorder);
+    let judgement = Question::new(ruleset, family, ports).judge(ruleset, &mut recorder);
     for noted in &recorder.steps {
         tracing::trace!("{family}, {}", noted.in_words(ruleset));
     }
     judgement
 }
 
-fn judge_recorded(
-    ruleset: &Ruleset,
+/// Which connections are asked about.
+struct Question<'a> {
     family: Family,
-    ports: &PortSet,
-    recorder: &mut Recorder,
-) -> Judgement {
-    let names = Names::of(ruleset);
-    let orders = order::possible(ruleset);
-    let mut ways: Vec<Way<'_>> = Vec::new();
-    let mut dependent = true;
-    for (interface, addresses) in arrivals(ruleset, family) {
-        for address in addresses {
-            let (mut by_interface, mut by_address) = (false, false);
-            for order in orders {
-                let mut way = Way::new(ruleset, family, interface, address, *order);
-                way.run(&names, ports, recorder);
-                // The walk of the first way in is the one that is shown.
-                recorder.on = false;
-                by_interface |= way.by_interface;
-                by_address |= way.by_address;
-                ways.push(way);
-            }
-            dependent = by_interface || by_address;
-            if !by_address {
-                break;
-            }
-        }
-        if !dependent {
-            break;
+    ports: &'a PortSet,
+    /// From which clients; `None` is an unknown one.
+    remotes: Vec<Option<IpAddr>>,
+}
+
+impl<'a> Question<'a> {
+    fn new(ruleset: &Ruleset, family: Family, ports: &'a PortSet) -> Self {
+        let sources = ruleset.sources.iter().copied();
+        let sources = sources.filter(|source| is_of(source, family)).map(Some);
+        let unknown = (!ruleset.sources_only).then_some(None);
+        Self {
+            family,
+            ports,
+            remotes: unknown.into_iter().chain(sources).collect(),
         }
     }
-    combine(ruleset, family, ports, &ways)
+
+    fn judge(&self, ruleset: &Ruleset, recorder: &mut Recorder) -> Judgement {
+        let names = Names::of(ruleset);
+        let orders = order::possible(ruleset);
+        let mut ways: Vec<Way<'_>> = Vec::new();
+        for remote in &self.remotes {
+            for (interface, addresses) in arrivals(ruleset, self.family) {
+                let mut dependent = true;
+                for address in addresses {
+                    let (mut by_interface, mut by_address) = (false, false);
+                    for order in orders {
+                        let mut way =
+                            Way::new(ruleset, self.family, interface, address, *order, *remote);
+                        way.run(&names, self.ports, recorder);
+                        // The walk of the first way in is the one that is shown.
+                        recorder.on = false;
+                        by_interface |= way.by_interface;
+                        by_address |= way.by_address;
+                        ways.push(way);
+                    }
+                    dependent = by_interface || by_address;
+                    if !by_address {
+                        break;
+                    }
+                }
+                if !dependent {
+                    break;
+                }
+            }
+        }
+        // Nobody of this family has to get through: there is nothing to say of any port.
+        let nobody = PortSet::EMPTY;
+        let ports = if self.remotes.is_empty() {
+            &nobody
+        } else {
+            self.ports
+        };
+        combine(ruleset, self.family, ports, &ways)
+    }
 }
 
 /// Why ports have a verdict.
@@ -135,6 +161,7 @@ struct Way<'a> {
     interface: &'a Interface,
     address: Option<IpAddr>,
     order: Order,
+    remote: Option<IpAddr>,
     by_interface: bool,
     by_address: bool,
     reasons: Vec<Reason>,
@@ -151,6 +178,7 @@ impl<'a> Way<'a> {
         interface: &'a Interface,
         address: Option<IpAddr>,
         order: Order,
+        remote: Option<IpAddr>,
     ) -> Self {
         Self {
             ruleset,
@@ -158,6 +186,7 @@ impl<'a> Way<'a> {
             interface,
             address,
             order,
+            remote,
             by_interface: false,
             by_address: false,
             reasons: Vec::new(),
@@ -202,6 +231,7 @@ impl<'a> Way<'a> {
                             Some(self.interface)
                         },
                         local: self.address,
+                        remote: self.remote,
                         consulted_interface: false.into(),
                         consulted_address: false.into(),
                     };
@@ -433,13 +463,19 @@ impl<'a> Way<'a> {
 
     /// Whether it differs from another way at most in the order of the tables.
     fn is_way_of(&self, other: &Self) -> bool {
-        std::ptr::eq(self.interface, other.interface) && self.address == other.address
+        std::ptr::eq(self.interface, other.interface)
+            && self.address == other.address
+            && self.remote == other.remote
     }
 
     fn name(&self) -> String {
-        match (self.by_address, self.address) {
+        let place = match (self.by_address, self.address) {
             (true, Some(address)) => format!("{address} on {}", self.interface.name),
             _ => self.interface.name.clone(),
+        };
+        match self.remote {
+            Some(remote) => format!("clients such as {remote} on {place}"),
+            None => place,
         }
     }
 }
@@ -447,6 +483,7 @@ impl<'a> Way<'a> {
 /// The verdict over all ways in: what differs between them is restricted.
 fn combine(ruleset: &Ruleset, family: Family, ports: &PortSet, ways: &[Way<'_>]) -> Judgement {
     let mut segments: Vec<(PortSet, Vec<Reason>)> = vec![(ports.clone(), Vec::new())];
+    segments.retain(|(scope, _)| !scope.is_empty());
     for way in ways {
         let verdicts = way.verdicts(ports);
         segments = segments

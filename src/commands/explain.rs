@@ -6,7 +6,7 @@ use firewall::proof;
 
 use crate::exit::ExitStatus;
 use crate::findings::Location;
-use crate::passive::Reading;
+use crate::passive::{self, Reading};
 use crate::printer::Printer;
 use crate::report::{Explanation, FamilyExplanation, Report, SCHEMA, StepReport, WantedBy, text};
 use crate::settings::Settings;
@@ -17,7 +17,7 @@ use crate::settings::Settings;
 /// When the daemons or the firewall cannot be read.
 pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let discovery = super::discover(settings)?;
-    let ruleset = super::firewalls::ruleset(settings)?;
+    let ruleset = super::firewalls::ruleset(settings, &passive::control(&discovery.readings))?;
     let families = Family::BOTH.map(|family| {
         let (entry, steps) = proof::walk(&ruleset, family, port);
         let steps = steps.into_iter().map(|step| StepReport {

@@ -2,10 +2,14 @@
 //!
 //! A new firewall is one arm here.
 
+use std::path::Path;
+
 use firewall::backend::{Backend as _, Desired, Layer, Scope};
 use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::csf::{Csf, Options};
+use firewall::firewalld::{Choice, Files, Firewalld};
 use firewall::kernel::Kernel;
+use firewall::model::ports::{PortRange, PortSet};
 use firewall::model::ruleset::Ruleset;
 
 use crate::cli::BackendChoice;
@@ -13,27 +17,40 @@ use crate::findings::Finding;
 use crate::reconcile::{self, BackendOutcome, Mode};
 use crate::settings::Settings;
 
+/// The note that another program loads the rules at boot; it says nothing where just that is judged.
+const MANAGED: &str = "boot-managed";
+
 /// Brings the firewall in charge to what is wanted, or says what it would take; what is to be said of it goes into
 /// `findings`.
 pub(super) fn reconcile(
     settings: &Settings,
     desired: &Desired,
+    control: &PortSet,
     mode: Mode,
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<BackendOutcome> {
     let root = settings.root();
     let mut boot = BootLayer::open(root, settings.fresh);
+    let notes = boot.boot().notes().iter();
+    // That csf or firewalld loads the rules at boot is no news where what it will load is judged.
+    let notes = notes.filter(|it| it.code != MANAGED).map(note);
     if let Some(mut csf) = csf(settings, root, &boot, findings)? {
-        // That csf loads the rules at boot is no news: what it will load is judged.
-        let notes = boot.boot().notes().iter();
-        findings.extend(
-            notes
-                .filter(|note| note.code != "boot-managed")
-                .map(self::note),
-        );
+        findings.extend(notes);
         let outcome = reconcile::reconcile(&mut csf, desired, mode);
-        findings.extend(csf.notes(desired).iter().map(self::note));
+        findings.extend(csf.notes(desired).iter().map(note));
         return outcome;
+    }
+    if let Some(mut files) = files(settings, &boot, control) {
+        findings.extend(notes);
+        return reconcile::reconcile(&mut files, desired, mode);
+    }
+    if let Some(mut firewalld) = firewalld(settings, control)? {
+        findings.extend(notes);
+        let outcome = reconcile::reconcile(&mut firewalld, desired, mode)?;
+        if mode != Mode::Remove {
+            findings.extend(firewalld.notes().iter().map(note));
+        }
+        return Ok(outcome);
     }
     findings.extend(boot.boot().notes().iter().map(note));
     // Another system's files are judged by themselves: what runs here is not its firewall.
@@ -86,15 +103,60 @@ fn csf(
 }
 
 /// What filters now, as far as the packets of a new connection to this host can meet it.
-pub(super) fn ruleset(settings: &Settings) -> anyhow::Result<Ruleset> {
+pub(super) fn ruleset(settings: &Settings, control: &PortSet) -> anyhow::Result<Ruleset> {
+    if let Some(mut firewalld) = firewalld(settings, control)? {
+        return Ok(firewalld.ruleset(Layer::Runtime, Scope::InputPath)?);
+    }
     Ok(kernel(settings)?.ruleset(Layer::Runtime, Scope::InputPath)?)
+}
+
+/// The files of another system whose boot firewalld is in charge of.
+fn files(settings: &Settings, boot: &BootLayer, control: &PortSet) -> Option<Files> {
+    let root = settings.root.as_ref()?;
+    let meant = match settings.backend {
+        BackendChoice::Auto => boot.boot().managed() == Some("firewalld"),
+        BackendChoice::Firewalld => true,
+        BackendChoice::Csf | BackendChoice::Iptables | BackendChoice::Nftables => false,
+    };
+    meant.then(|| Files::open(root, choice(settings, control)))
+}
+
+/// Which zones are meant.
+fn choice(settings: &Settings, control: &PortSet) -> Choice {
+    Choice {
+        zones: settings.zones.clone(),
+        matters: control.clone(),
+        // Beside its port it has the helper, which lets data connections in where nothing is encrypted.
+        services: vec![("ftp".to_owned(), PortRange::single(21).into())],
+    }
+}
+
+/// The firewalld that is running here, if it is the one to work with.
+fn firewalld(settings: &Settings, control: &PortSet) -> anyhow::Result<Option<Firewalld>> {
+    let wanted = match settings.backend {
+        BackendChoice::Auto => settings.root.is_none(),
+        BackendChoice::Firewalld => true,
+        BackendChoice::Csf | BackendChoice::Iptables | BackendChoice::Nftables => false,
+    };
+    let found = if wanted {
+        Firewalld::find(choice(settings, control))?
+    } else {
+        None
+    };
+    // Zones are nobody else's.
+    let needed = settings.backend == BackendChoice::Firewalld || !settings.zones.is_empty();
+    if found.is_none() && needed {
+        return Err(Firewalld::missing().into());
+    }
+    Ok(found)
 }
 
 /// The running packet filter, edited directly.
 fn kernel(settings: &Settings) -> anyhow::Result<Kernel> {
     let mut kernel = Kernel::open()?;
     match settings.backend {
-        BackendChoice::Auto | BackendChoice::Csf => {}
+        // Without a csf or a firewalld, this is not reached when it is asked for.
+        BackendChoice::Auto | BackendChoice::Csf | BackendChoice::Firewalld => {}
         BackendChoice::Iptables => kernel.require("iptables")?,
         BackendChoice::Nftables => kernel.require("nftables")?,
     }

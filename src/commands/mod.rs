@@ -13,6 +13,7 @@ pub mod sync;
 use anyhow::Context as _;
 use firewall::backend::Desired;
 use firewall::host::lock::Lock;
+use firewall::model::ports::PortSet;
 use firewall::model::reach::Family;
 use firewall::netfilter::interfaces;
 
@@ -23,6 +24,7 @@ use crate::exposure;
 use crate::helpers;
 use crate::history;
 use crate::journal;
+use crate::passive;
 use crate::printer::Printer;
 use crate::reconcile::Mode;
 use crate::report::Report;
@@ -88,7 +90,12 @@ fn request(settings: &Settings) -> Request {
 }
 
 /// Brings the firewall to what is wanted, or says what it would take.
-fn reconcile(settings: &Settings, report: &mut Report, mode: Mode) -> anyhow::Result<()> {
+fn reconcile(
+    settings: &Settings,
+    control: &PortSet,
+    report: &mut Report,
+    mode: Mode,
+) -> anyhow::Result<()> {
     let desired = Desired {
         ports: report.wanted(),
         families: Family::BOTH.to_vec(),
@@ -99,7 +106,7 @@ fn reconcile(settings: &Settings, report: &mut Report, mode: Mode) -> anyhow::Re
         Mode::Check => None,
         Mode::Sync | Mode::Remove => Some(Lock::acquire()?),
     };
-    let outcome = firewalls::reconcile(settings, &desired, mode, &mut report.findings)?;
+    let outcome = firewalls::reconcile(settings, &desired, control, mode, &mut report.findings)?;
     let root = settings.root();
     match mode {
         Mode::Sync if outcome.changed => history::record(root),
@@ -126,7 +133,7 @@ fn survey(settings: &Settings, mode: Mode) -> anyhow::Result<Report> {
         report.findings.extend(services);
     }
     if !report.refused() && !report.exposes() {
-        reconcile(settings, &mut report, mode)?;
+        reconcile(settings, &passive::control(&readings), &mut report, mode)?;
     }
     Ok(report)
 }

@@ -1,5 +1,7 @@
 //! `pasvsync remove`: the host as it was before.
 
+use firewall::model::ports::PortSet;
+
 use crate::exit::ExitStatus;
 use crate::printer::Printer;
 use crate::reconcile::Mode;
@@ -12,7 +14,7 @@ use crate::settings::Settings;
 /// When the firewall cannot be read, or an edit fails.
 pub fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let mut report = Report::new(&[], Vec::new(), false);
-    super::reconcile(settings, &mut report, Mode::Remove)?;
+    super::reconcile(settings, &PortSet::EMPTY, &mut report, Mode::Remove)?;
     printer.findings(&report, false);
     if printer.json() {
         printer.object(&report)?;

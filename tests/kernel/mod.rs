@@ -2,7 +2,7 @@
 
 mod case;
 mod corpus;
-mod generator;
+pub(crate) mod generator;
 mod harness;
 mod hostile;
 mod hostile_bridges;

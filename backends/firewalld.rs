@@ -1,0 +1,316 @@
+//! firewalld, over D-Bus: zones are opened, in what runs and in what the next start loads, without a reload.
+//!
+//! What is open is read off the kernel's rules, which firewalld has written, whichever of its backends it uses; what
+//! will be, off its permanent configuration. Nothing here activates firewalld, reloads it, or edits its rules.
+
+mod bus;
+pub mod config;
+mod edit;
+mod files;
+mod permanent;
+mod records;
+pub mod ruleset;
+mod runtime;
+#[cfg(test)]
+mod tests;
+mod zones;
+
+use std::path::Path;
+
+pub use self::edit::{Content, Edit};
+pub use self::files::{FileEdit, Files};
+pub use self::zones::{Choice, Zone};
+
+use self::bus::{Bus, Settings};
+use self::config::Configuration;
+use self::permanent::Permanent;
+use self::records::Record;
+use self::runtime::Runtime;
+use crate::backend::{Backend, Desired, Layer, Plan, Proof, Scope};
+use crate::boot::Note;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::owned::Owned;
+use crate::kernel::Kernel;
+use crate::model::ports::PortSet;
+use crate::model::ruleset::Ruleset;
+use crate::netfilter;
+use crate::proof::place::MARK;
+
+/// The name of the service of ours.
+const SERVICE: &str = MARK;
+
+/// How the description of the service of ours begins: the mark.
+const DESCRIPTION: &str = "Managed by pasvsync";
+
+/// A running firewalld, and the kernel that it writes to.
+#[derive(Debug)]
+pub struct Firewalld {
+    bus: Bus,
+    kernel: Kernel,
+    owned: Owned,
+    choice: Choice,
+    runtime: Runtime,
+    permanent: Option<Permanent>,
+}
+
+/// Whether settings of a service are those of ours.
+fn is_ours(settings: &Settings) -> bool {
+    bus::value::<String>(settings, "description").is_some_and(|text| text.starts_with(DESCRIPTION))
+}
+
+impl Firewalld {
+    /// The firewalld that is running; `None` when there is none. It is never started.
+    ///
+    /// # Errors
+    /// `Failed` when it says of itself that it is not working; `Permission` when it does not talk to this user;
+    /// `Unsupported` when a chosen zone does not exist; and what opening the kernel's packet filter says.
+    pub fn find(choice: Choice) -> Result<Option<Self>> {
+        let Some(bus) = Bus::find()? else {
+            return Ok(None);
+        };
+        let state = bus.state()?;
+        if state != "RUNNING" {
+            return Err(Error::new(
+                ErrorKind::Failed,
+                format!("firewalld is not working: its state is {state}"),
+            )
+            .with_hint(
+                "its configuration may be broken: see `firewall-cmd --check-config` and `journalctl -u firewalld`, mend it, and restart firewalld",
+            ));
+        }
+        if !choice.zones.is_empty() {
+            let known = bus.zones()?;
+            if let Some(zone) = choice.zones.iter().find(|zone| !known.contains(zone)) {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("firewalld has no zone `{zone}`"),
+                )
+                .with_hint(format!("its zones are {}", known.join(", "))));
+            }
+        }
+        Ok(Some(Self {
+            bus,
+            kernel: Kernel::open()?,
+            owned: Owned::new(Path::new("/"), "firewalld"),
+            choice,
+            runtime: Runtime::default(),
+            permanent: None,
+        }))
+    }
+
+    /// The error that says that there is none.
+    pub fn missing() -> Error {
+        Error::new(
+            ErrorKind::NotRunning,
+            "firewalld is not running: nobody owns its name on the system bus, or there is no system bus",
+        )
+        .with_hint("start it: systemctl start firewalld; it is never started from here")
+    }
+
+    /// What the admin should know of the zones, once the ruleset was read.
+    pub fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let note = |code, message, hint: &str| Note {
+            code,
+            warning: false,
+            message,
+            hint: Some(hint.to_owned()),
+        };
+        for (zone, members) in &self.runtime.division.others {
+            let mut what: Vec<String> = Vec::new();
+            let interfaces = members.interfaces.iter().filter(|interface| interface.up);
+            what.extend(interfaces.map(|interface| format!("interface {}", interface.name)));
+            what.extend(zone.sources.iter().map(|source| format!("source {source}")));
+            if !what.is_empty() {
+                notes.push(note(
+                    "zone-left-out",
+                    format!(
+                        "zone {} is not opened, nothing is said of connections from its {}",
+                        zone.name,
+                        what.join(", ")
+                    ),
+                    "it does not let the control port in; to open it all the same, name every zone to open with --zone",
+                ));
+            }
+        }
+        for (zone, members) in &self.runtime.division.opened {
+            if !members.unasked.is_empty() {
+                notes.push(note(
+                    "zone-source-not-proved",
+                    format!(
+                        "zone {} is opened for {} too, but the verdicts are about other clients",
+                        zone.name,
+                        members.unasked.join(", ")
+                    ),
+                    "try it with `pasvsync probe` from there",
+                ));
+            }
+        }
+        notes
+    }
+
+    /// Makes the edits of the running firewalld, or none of them.
+    fn apply_runtime(&self, edits: &[Edit]) -> Result<Vec<Edit>> {
+        let before: Vec<Record> = self.runtime.records().to_vec();
+        let of = |adds: bool| {
+            let edits = edits.iter().filter(move |edit| edit.adds() == adds);
+            edits.filter_map(Edit::record).collect::<Vec<_>>()
+        };
+        let (added, removed) = (of(true), of(false));
+        // First, so that a run that is killed between the two leaves nothing of ours without a record.
+        if !added.is_empty() {
+            self.write(&[before.clone(), added.clone()].concat())?;
+        }
+        let undo = match self.make(edits) {
+            Ok(undo) => undo,
+            Err(error) => {
+                let kept = self.write(&before);
+                return Err(also(
+                    error,
+                    kept,
+                    "and what is ours could not be written down",
+                ));
+            }
+        };
+        let mut records = [before, added].concat();
+        records.retain(|record| !removed.contains(record));
+        self.write(&records)?;
+        Ok(undo)
+    }
+
+    /// Writes down what of the running firewalld is ours.
+    fn write(&self, records: &[Record]) -> Result<()> {
+        let mut lines: Vec<String> = records.iter().map(ToString::to_string).collect();
+        lines.dedup();
+        self.owned.write(&lines)
+    }
+
+    /// Makes the edits, or takes those back that were made before one failed. Returns what undoes them.
+    fn make(&self, edits: &[Edit]) -> Result<Vec<Edit>> {
+        let mut undo: Vec<Edit> = Vec::new();
+        for edit in edits {
+            if let Err(error) = edit.make(&self.bus) {
+                let mut back = undo.iter().rev();
+                let undone = back.try_for_each(|edit| edit.make(&self.bus));
+                let what = "the edits made before it could not be taken back";
+                return Err(also(error, undone, what));
+            }
+            undo.push(edit.reversed());
+        }
+        undo.reverse();
+        Ok(undo)
+    }
+
+    /// The ports that a zone has by name after the next reload; all of them where that cannot be told, so that nothing
+    /// of an admin's is taken for ours.
+    fn saved(zone: &str) -> PortSet {
+        match Configuration::read(Path::new("/")) {
+            Ok(configuration) => permanent::ports_of(&configuration, zone),
+            Err(error) => {
+                tracing::debug!("the permanent configuration cannot be read: {error}");
+                PortSet::all()
+            }
+        }
+    }
+
+    fn read_runtime(&mut self, scope: Scope) -> Result<Ruleset> {
+        let mut ruleset = self.kernel.ruleset(Layer::Runtime, scope)?;
+        // firewalld edits the kernel as often as it likes: that number tells nothing.
+        ruleset.generation = None;
+        self.runtime = Runtime::read(
+            &self.bus,
+            &self.owned,
+            &self.choice,
+            &mut ruleset,
+            scope,
+            Self::saved,
+        )?;
+        Ok(ruleset)
+    }
+
+    fn read_permanent(&mut self) -> Result<Ruleset> {
+        let division = &self.runtime.division;
+        let zones = division.opened.iter().chain(&division.others);
+        let zones: Vec<Zone> = zones.map(|(zone, _)| zone.clone()).collect();
+        let mut permanent = Permanent::read(
+            Path::new("/"),
+            &zones,
+            netfilter::interfaces()?,
+            &self.choice,
+        )?;
+        let ruleset = permanent.ruleset();
+        self.permanent = Some(permanent);
+        Ok(ruleset)
+    }
+
+    fn permanent(&self) -> Result<&Permanent> {
+        self.permanent.as_ref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Changed,
+                "the permanent configuration was not read",
+            )
+        })
+    }
+}
+
+/// The error, and what went wrong while it was dealt with.
+fn also(error: Error, dealt: Result<()>, what: &str) -> Error {
+    match dealt {
+        Ok(()) => error,
+        Err(second) => Error::new(error.kind(), format!("{error}; {what}: {second}")),
+    }
+}
+
+impl Backend for Firewalld {
+    type Edit = Edit;
+
+    fn name(&self) -> &'static str {
+        "firewalld"
+    }
+
+    fn layers(&self) -> Vec<Layer> {
+        vec![Layer::Runtime, Layer::Permanent]
+    }
+
+    fn remember(&self, layer: Layer, _desired: &Desired, _proof: &Proof) {
+        if layer == Layer::Runtime
+            && let Err(error) = self.runtime.tidy(&self.owned)
+        {
+            tracing::debug!("the list of what is ours stays as it is: {error}");
+        }
+    }
+
+    fn ruleset(&mut self, layer: Layer, scope: Scope) -> Result<Ruleset> {
+        match layer {
+            Layer::Runtime => self.read_runtime(scope),
+            Layer::Permanent => self.read_permanent(),
+        }
+    }
+
+    fn settled(&self, layer: Layer, ruleset: &Ruleset, desired: &Desired) -> bool {
+        match layer {
+            Layer::Runtime => self.runtime.settled(ruleset, desired),
+            Layer::Permanent => {
+                let permanent = self.permanent.as_ref();
+                permanent.is_some_and(|permanent| permanent.settled(ruleset, desired))
+            }
+        }
+    }
+
+    fn plan(&self, layer: Layer, ruleset: &Ruleset, desired: &Desired) -> Result<Plan<Edit>> {
+        Ok(match layer {
+            Layer::Runtime => self.runtime.plan(ruleset, desired),
+            Layer::Permanent => self.permanent()?.plan(desired),
+        })
+    }
+
+    fn apply(&mut self, layer: Layer, _ruleset: &Ruleset, edits: &[Edit]) -> Result<Vec<Edit>> {
+        match layer {
+            Layer::Runtime => self.apply_runtime(edits),
+            Layer::Permanent => {
+                self.permanent()?.agree(&self.bus, edits)?;
+                self.make(edits)
+            }
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! firewalld's permanent configuration on disk, read as firewalld 1.3 and 2.5 read it (their sources, and by running
+//! them): `etc/firewalld` over `usr/lib/firewalld`.
+//!
+//! With a file that it does not take, firewalld starts in the state FAILED and filters with what its package brings.
+//! Such a file is an error here, with line and column. So is what is not understood well enough to be sure. Files that
+//! do not end in `.xml` are not read, so `public.xml.old` is not.
+
+mod bindings;
+mod check;
+mod disk;
+mod objects;
+mod others;
+mod rich;
+mod rules;
+mod text;
+pub(crate) mod xml;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use self::disk::Disk;
+pub(crate) use self::objects::{Action, Address, Binding, Direct, ForwardPort, IpSet, Part, Rich};
+pub use self::objects::{Named, Network, Place, Policy, Rules, Service, Source, Target, Zone};
+use self::rules::Context;
+use self::text::PortNames;
+pub(crate) use self::text::Protocol;
+use self::xml::{Document, Element};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a check says, its complaint in words.
+type Checked<T, E = String> = std::result::Result<T, E>;
+
+/// The admin's files.
+const ETC: &str = "/etc/firewalld";
+/// The package's files.
+const USR: &str = "/usr/lib/firewalld";
+
+/// What to do about a file that firewalld does not take.
+const HINT: &str = "firewalld would start in the state FAILED and filter with its stock configuration: mend the file, `firewall-cmd --check-config` tells when it is well";
+
+/// Which packet filter firewalld writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirewallBackend {
+    /// One table of nftables for both families.
+    Nftables,
+    /// The tables of iptables and ip6tables.
+    Iptables,
+}
+
+/// The version of firewalld that is installed, where it can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Version(Option<(u32, u32)>);
+
+impl Version {
+    /// firewalld 1 goes on without many a faulty element where firewalld 2 does not start.
+    pub(crate) fn is_1(self) -> bool {
+        matches!(self.0, Some((1, _)))
+    }
+
+    /// Whether it may be firewalld 2.
+    fn may_be_2(self) -> bool {
+        self.0.is_none_or(|(major, _)| major >= 2)
+    }
+}
+
+/// Everything that firewalld reads when it starts, as far as it can decide about TCP to this host.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The zone of whatever belongs to no other.
+    pub default_zone: String,
+    /// The packet filter.
+    pub backend: FirewallBackend,
+    /// The zones by name.
+    pub zones: BTreeMap<String, Zone>,
+    /// The policies by name.
+    pub policies: BTreeMap<String, Policy>,
+    /// The admin's services, and those of the package that some zone or policy uses.
+    pub services: BTreeMap<String, Service>,
+    pub(crate) ipsets: BTreeMap<String, IpSet>,
+    pub(crate) direct: Vec<Direct>,
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) version: Version,
+}
+
+impl Configuration {
+    /// Reads the configuration of the system under `root`.
+    ///
+    /// # Errors
+    /// `Refused`, with path, line and column, for what firewalld would not start with or what is not understood; `Io` or
+    /// `Permission` for what cannot be read.
+    pub fn read(root: &Path) -> Result<Self> {
+        let root = std::path::absolute(root)?;
+        let disk = Disk { root: &root };
+        let version = version(&disk)?;
+        let services = disk.read(Path::new("/etc/services"))?.unwrap_or_default();
+        let ports = PortNames::parse(&String::from_utf8_lossy(&services));
+        let reader = Reader {
+            disk,
+            context: Context {
+                version,
+                ports: &ports,
+            },
+        };
+        let settings = reader.settings()?;
+        let zones = reader.zones()?;
+        let default_zone = default_zone(&settings, &zones);
+        let mut configuration = Self {
+            default_zone,
+            backend: settings.backend,
+            zones,
+            policies: reader.objects("policies", "_-/", rules::policy)?,
+            services: BTreeMap::new(),
+            ipsets: reader.objects("ipsets", "_-:.", |document, _, context| {
+                others::ipset(document, context)
+            })?,
+            direct: reader.direct()?,
+            bindings: bindings::read(&reader.disk)?,
+            version,
+        };
+        configuration.services = reader.services(&configuration)?;
+        for (folder, extra, schema) in [
+            ("icmptypes", "_-", &others::ICMP_TYPE),
+            ("helpers", "-.", &others::HELPER),
+        ] {
+            reader.well_formed(folder, extra, schema)?;
+        }
+        check::check(&configuration, &reader.names("icmptypes")?)?;
+        Ok(configuration)
+    }
+
+    /// Where the admin's file of a zone is, or would be.
+    pub fn zone_file(zone: &str) -> PathBuf {
+        Path::new(ETC).join("zones").join(format!("{zone}.xml"))
+    }
+
+    /// The zones that packets can get into: the default zone and those that something is bound to.
+    pub fn active_zones(&self) -> Vec<&Zone> {
+        let bound = |name: &str| self.bindings.iter().any(|binding| binding.zone == name);
+        let active = self.zones.values().filter(|zone| {
+            zone.name == self.default_zone
+                || !zone.interfaces.is_empty()
+                || !zone.sources.is_empty()
+                || bound(&zone.name)
+        });
+        active.collect()
+    }
+}
+
+/// firewalld.conf, as far as it matters here.
+#[derive(Debug)]
+struct Settings {
+    default_zone: String,
+    backend: FirewallBackend,
+}
+
+/// Reads one system's files.
+struct Reader<'a> {
+    disk: Disk<'a>,
+    context: Context<'a>,
+}
+
+impl Reader<'_> {
+    /// firewalld.conf; without one, firewalld's own values count. Of a key that is repeated the first counts.
+    fn settings(&self) -> Result<Settings> {
+        let path = Path::new(ETC).join("firewalld.conf");
+        let bytes = self.disk.read(&path)?.unwrap_or_default();
+        let path = self.disk.at(&path);
+        let text = String::from_utf8(bytes).map_err(|error| {
+            refused(
+                &path,
+                error.as_bytes(),
+                error.utf8_error().valid_up_to(),
+                "no UTF-8",
+            )
+        })?;
+        let mut values: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.starts_with(['#', ';']) {
+                continue;
+            }
+            let mut words = line.split('=').map(str::trim);
+            if let (Some(key), Some(value), None) = (words.next(), words.next(), words.next())
+                && !value.is_empty()
+            {
+                values.entry(key).or_insert((value, index + 1));
+            }
+        }
+        let default_zone = values
+            .get("DefaultZone")
+            .map_or("public", |(value, _)| value);
+        let backend = match values.get("FirewallBackend") {
+            Some(("iptables", _)) => FirewallBackend::Iptables,
+            Some((value, line)) if *value != "nftables" && is_backend(value) => {
+                let place = Place {
+                    path,
+                    line: *line,
+                    column: 1,
+                };
+                let message =
+                    format!("firewalld has no backend `{value}`: write it in small letters");
+                return Err(refused_at(&place, &message));
+            }
+            _ => FirewallBackend::Nftables,
+        };
+        Ok(Settings {
+            default_zone: default_zone.to_owned(),
+            backend,
+        })
+    }
+
+    /// The names of the files of a kind, of the package and the admin, each with the folder it is read from.
+    fn files(&self, kind: &str) -> Result<BTreeMap<String, PathBuf>> {
+        let mut files = BTreeMap::new();
+        for base in [USR, ETC] {
+            let folder = Path::new(base).join(kind);
+            for name in self.disk.list(&folder)? {
+                if let Some(stem) = name.strip_suffix(".xml") {
+                    files.insert(stem.to_owned(), folder.join(&name));
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    fn names(&self, kind: &str) -> Result<Vec<String>> {
+        Ok(self.files(kind)?.into_keys().collect())
+    }
+
+    /// Reads one file.
+    fn object<T>(
+        &self,
+        path: &Path,
+        name: &str,
+        extra: &str,
+        read: impl Fn(&Document<'_>, &str, Context<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let shown = self.disk.at(path);
+        let Some(bytes) = self.disk.read(path)? else {
+            let message = format!("`{}` cannot be read: it is not there", shown.display());
+            return Err(Error::new(ErrorKind::Io, message).with_hint(HINT));
+        };
+        let odd = |letter: char| !letter.is_alphanumeric() && !extra.contains(letter);
+        if name.is_empty() || name.contains(odd) {
+            let message = format!("`{name}` is no name that firewalld takes");
+            return Err(refused(&shown, &bytes, 0, &message));
+        }
+        read(&Document::parse(&shown, &bytes)?, name, self.context)
+    }
+
+    /// Every file of a kind. Of the same name, the admin's counts.
+    fn objects<T>(
+        &self,
+        kind: &str,
+        extra: &str,
+        read: impl Fn(&Document<'_>, &str, Context<'_>) -> Result<T>,
+    ) -> Result<BTreeMap<String, T>> {
+        let mut objects = BTreeMap::new();
+        for (name, path) in self.files(kind)? {
+            let object = self.object(&path, &name, extra, &read)?;
+            objects.insert(name, object);
+        }
+        Ok(objects)
+    }
+
+    /// The zones. A folder in `zones` is one zone, made of the files in it.
+    fn zones(&self) -> Result<BTreeMap<String, Zone>> {
+        let mut zones = self.objects("zones", "_-/", rules::zone)?;
+        let mut folders = vec![Path::new(ETC).join("zones")];
+        while let Some(folder) = folders.pop() {
+            for name in self.disk.list(&folder)? {
+                let path = folder.join(&name);
+                if name.strip_suffix(".xml").is_none() && self.disk.is_folder(&path) {
+                    if let Some(zone) = self.combined(&path, &name)? {
+                        zones.insert(name, zone);
+                    }
+                    folders.push(path);
+                }
+            }
+        }
+        Ok(zones)
+    }
+
+    fn combined(&self, folder: &Path, name: &str) -> Result<Option<Zone>> {
+        let mut sum: Option<Zone> = None;
+        for file in self.disk.list(folder)? {
+            let Some(stem) = file.strip_suffix(".xml") else {
+                continue;
+            };
+            let mut part = self.object(&folder.join(&file), stem, "_-", rules::zone)?;
+            match &mut sum {
+                None => {
+                    name.clone_into(&mut part.name);
+                    part.combined = true;
+                    part.path = self.disk.at(folder);
+                    // firewalld leaves the parts' targets out.
+                    part.target = Target::Default;
+                    sum = Some(part);
+                }
+                Some(zone) => combine(zone, part),
+            }
+        }
+        Ok(sum)
+    }
+
+    fn direct(&self) -> Result<Vec<Direct>> {
+        let path = Path::new(ETC).join("direct.xml");
+        match self.disk.read(&path)? {
+            None => Ok(Vec::new()),
+            Some(_) => self.object(&path, "direct", "", |document, _, context| {
+                others::direct(document, context)
+            }),
+        }
+    }
+
+    /// The admin's services, those that are used, and what they include.
+    fn services(&self, configuration: &Configuration) -> Result<BTreeMap<String, Service>> {
+        let files = self.files("services")?;
+        let etc = files.iter().filter(|(_, path)| path.starts_with(ETC));
+        let mut wanted: Vec<String> = etc.map(|(name, _)| name.clone()).collect();
+        let zones = configuration.zones.values().map(|zone| &zone.rules);
+        let policies = configuration.policies.values().map(|policy| &policy.rules);
+        for rules in zones.chain(policies) {
+            wanted.extend(rules.services.iter().map(|service| service.name.clone()));
+            wanted.extend(rules.rich.iter().filter_map(|rich| match &rich.element {
+                Some(Part::Service(name)) => Some(name.clone()),
+                _ => None,
+            }));
+        }
+        let mut services = BTreeMap::new();
+        while let Some(name) = wanted.pop() {
+            if services.contains_key(&name) {
+                continue;
+            }
+            // Whether a service that is named must be there is checked later, where the name's place is known.
+            if let Some(path) = files.get(&name) {
+                let service = self.object(path, &name, "_-", |document, _, context| {
+                    others::service(document, context)
+                })?;
+                wanted.extend(service.includes.iter().map(|include| include.name.clone()));
+                services.insert(name, service);
+            }
+        }
+        Ok(services)
+    }
+
+    /// The admin's files of a kind that decides nothing here must be such that firewalld starts.
+    fn well_formed(&self, kind: &str, extra: &str, schema: &Schema) -> Result<()> {
+        for (name, path) in self.files(kind)? {
+            if path.starts_with(ETC) {
+                self.object(&path, &name, extra, |document, _, context| {
+                    others::check(document, schema, context)
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_backend(value: &str) -> bool {
+    value.eq_ignore_ascii_case("nftables") || value.eq_ignore_ascii_case("iptables")
+}
+
+/// The default zone of firewalld.conf, or what firewalld takes instead of one that is not there.
+fn default_zone(settings: &Settings, zones: &BTreeMap<String, Zone>) -> String {
+    let candidates = [settings.default_zone.as_str(), "public", "external"];
+    let found = candidates
+        .into_iter()
+        .find(|zone| zones.contains_key(*zone));
+    found.unwrap_or("block").to_owned()
+}
+
+/// What a further file adds to a zone made of several.
+fn combine(zone: &mut Zone, part: Zone) {
+    let (into, from) = (&mut zone.rules, part.rules);
+    into.services.extend(from.services);
+    into.ports.extend(from.ports);
+    into.source_ports.extend(from.source_ports);
+    into.protocols.extend(from.protocols);
+    into.forward_ports.extend(from.forward_ports);
+    into.rich.extend(from.rich);
+    into.icmp_types.extend(from.icmp_types);
+    into.forwards.extend(from.forwards);
+    into.masquerade = into.masquerade.take().or(from.masquerade);
+    for interface in part.interfaces {
+        if !zone
+            .interfaces
+            .iter()
+            .any(|known| known.name == interface.name)
+        {
+            zone.interfaces.push(interface);
+        }
+    }
+    for (source, place) in part.sources {
+        if !zone.sources.iter().any(|(known, _)| *known == source) {
+            zone.sources.push((source, place));
+        }
+    }
+    zone.priority = zone.priority.take().or(part.priority);
+}
+
+/// The installed version, which firewalld's own Python package tells.
+fn version(disk: &Disk<'_>) -> Result<Version> {
+    for python in disk.list(Path::new("/usr/lib"))? {
+        if !python.starts_with("python3") {
+            continue;
+        }
+        for packages in ["dist-packages", "site-packages"] {
+            let path = Path::new("/usr/lib").join(&python).join(packages);
+            let bytes = disk.read(&path.join("firewall/config/__init__.py"))?;
+            let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("VERSION = "));
+            let mut numbers = line
+                .unwrap_or_default()
+                .trim_matches(['\'', '"'])
+                .split('.')
+                .map(str::parse);
+            if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) {
+                return Ok(Version(Some((major, minor))));
+            }
+        }
+    }
+    Ok(Version(None))
+}
+
+/// Elements with their attributes.
+type Elements = &'static [(&'static str, &'static [&'static str])];
+
+/// Which elements and attributes a kind of file may have; firewalld refuses any other.
+#[derive(Debug)]
+struct Schema {
+    /// Elements, with the attributes that they must have.
+    required: Elements,
+    /// Attributes that they may have; an element that is only here is known as well.
+    optional: Elements,
+    /// More of the latter since firewalld 2.
+    since_2: Elements,
+}
+
+impl Schema {
+    fn check(&self, element: &Element, version: Version) -> Checked<()> {
+        let find = |elements: Elements| {
+            let mut found = elements.iter().filter(|(name, _)| *name == element.name);
+            found.next().map(|(_, attributes)| *attributes)
+        };
+        let (required, optional) = (find(self.required), find(self.optional));
+        let new = find(self.since_2).filter(|_| version.may_be_2());
+        if required.is_none() && optional.is_none() && new.is_none() {
+            return Err(format!(
+                "firewalld knows no element `{}` here",
+                element.name
+            ));
+        }
+        let mut missing = required.unwrap_or_default().iter();
+        if let Some(missing) = missing.find(|name| element.get(name).is_none()) {
+            return Err(format!(
+                "the attribute `{missing}` of `{}` is missing",
+                element.name
+            ));
+        }
+        let known = |name: &str| {
+            let all = [required, optional, new];
+            all.into_iter().flatten().any(|names| names.contains(&name))
+        };
+        match element.attributes.iter().find(|(name, _)| !known(name)) {
+            Some((name, _)) => Err(format!(
+                "firewalld knows no attribute `{name}` of `{}`",
+                element.name
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What firewalld would refuse, at a place in a file.
+fn refused(path: &Path, bytes: &[u8], at: usize, message: &str) -> Error {
+    let before = String::from_utf8_lossy(bytes.get(..at).unwrap_or(bytes));
+    let last = before.rsplit('\n').next().unwrap_or_default();
+    let place = Place {
+        path: path.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: last.chars().count() + 1,
+    };
+    refused_at(&place, message)
+}
+
+fn refused_at(place: &Place, message: &str) -> Error {
+    Error::new(ErrorKind::Refused, format!("{place}: {message}")).with_hint(HINT)
+}

@@ -1,0 +1,528 @@
+//! The permanent configuration: what the next start loads, judged from the files on disk, edited by firewalld itself.
+//!
+//! What is ours is one service with a name and a mark of its own, in the zones that need it. Its range can change without
+//! a trace of the old one, and never merges with an admin's.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use zbus::Variant;
+
+use super::bus::{self, Bus, Settings};
+use super::config::xml::{Document, Tag};
+use super::config::{Binding, Configuration, Named, Place, Service, Source};
+use super::zones::{self, Choice, Division, Zone};
+use super::{Content, DESCRIPTION, Edit, SERVICE, is_ours};
+use crate::backend::{Desired, Plan, Refusal};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::ports::PortSet;
+use crate::model::ruleset::{Interface, Ruleset};
+
+/// firewalld looks at its files every five seconds.
+const NOTICED_WITHIN: Duration = Duration::from_secs(8);
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The permanent configuration as it was last read.
+#[derive(Debug)]
+pub(super) struct Permanent {
+    configuration: Configuration,
+    interfaces: Vec<Interface>,
+    choice: Choice,
+    division: Division,
+}
+
+impl Permanent {
+    /// Reads the files. `running` are the zones of the running firewalld: an interface that no file binds may be bound
+    /// again by whatever has bound it now.
+    pub(super) fn read(
+        root: &Path,
+        running: &[Zone],
+        interfaces: Vec<Interface>,
+        choice: &Choice,
+    ) -> Result<Self> {
+        let mut configuration = Configuration::read(root)?;
+        for zone in running {
+            for name in &zone.interfaces {
+                let known = configuration.zones.values().any(|zone| {
+                    let mut bound = zone.interfaces.iter();
+                    bound.any(|interface| interface.name == *name)
+                }) || configuration
+                    .bindings
+                    .iter()
+                    .any(|binding| binding.interface.as_ref() == Some(name));
+                if !known {
+                    configuration.bindings.push(Binding {
+                        path: PathBuf::from("the running firewalld"),
+                        zone: zone.name.clone(),
+                        interface: Some(name.clone()),
+                    });
+                }
+            }
+        }
+        Ok(Self::of(configuration, interfaces, choice))
+    }
+
+    /// A configuration that was read.
+    pub(super) fn of(
+        configuration: Configuration,
+        interfaces: Vec<Interface>,
+        choice: &Choice,
+    ) -> Self {
+        Self {
+            configuration,
+            interfaces,
+            choice: choice.clone(),
+            division: Division::default(),
+        }
+    }
+
+    /// What was read.
+    pub(super) fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// The ruleset that the next start writes, its questions narrowed to the zones that are to be opened.
+    pub(super) fn ruleset(&mut self) -> Ruleset {
+        let mut ruleset = self.configuration.ruleset(&self.interfaces);
+        self.division = Division::make(&mut ruleset, self.zones(), &self.choice);
+        ruleset
+    }
+
+    fn zones(&self) -> Vec<Zone> {
+        let configuration = &self.configuration;
+        let zones = configuration.zones.values().filter_map(|zone| {
+            let default = zone.name == configuration.default_zone;
+            let bindings = configuration.bindings.iter();
+            let bound = bindings.filter(|binding| binding.zone == zone.name);
+            let bound = bound.filter_map(|binding| binding.interface.clone());
+            let own = zone.interfaces.iter().map(|interface| &interface.name);
+            let found = Zone {
+                name: zone.name.clone(),
+                default,
+                interfaces: own.cloned().chain(bound).collect(),
+                sources: zone
+                    .sources
+                    .iter()
+                    .map(|(source, _)| shown(source))
+                    .collect(),
+            };
+            let active = !found.interfaces.is_empty() || !found.sources.is_empty();
+            (default || active || self.choice.zones.contains(&zone.name)).then_some(found)
+        });
+        zones.collect()
+    }
+
+    /// The ports that a zone has by name.
+    fn ports(&self, zone: &str) -> PortSet {
+        ports_of(&self.configuration, zone)
+    }
+
+    /// The service of that name, whoever made it.
+    fn service(&self) -> Option<&Service> {
+        self.configuration.services.get(SERVICE)
+    }
+
+    /// The service of ours.
+    fn own(&self) -> Option<&Service> {
+        self.service()
+            .filter(|service| service.description.starts_with(DESCRIPTION))
+    }
+
+    /// The zones that have a service of that name.
+    fn having(&self, service: &str) -> Vec<&str> {
+        let zones = self.configuration.zones.values();
+        let having = zones.filter(|zone| zone.rules.services.iter().any(|it| it.name == service));
+        having.map(|zone| zone.name.as_str()).collect()
+    }
+
+    /// Whether what is ours is just what is wanted, and no zone lacks anything that the ruleset's own questions do not
+    /// tell.
+    pub(super) fn settled(&self, ruleset: &Ruleset, desired: &Desired) -> bool {
+        let own = self.own().is_none_or(|service| {
+            let (includes, _) = self.choice.split(&desired.ports);
+            let content = content(service);
+            let zones = self.having(SERVICE);
+            !zones.is_empty()
+                && !desired.ports.is_empty()
+                && desired.ports.covers(&content.ports)
+                && content
+                    .includes
+                    .iter()
+                    .all(|service| includes.contains(service))
+                && zones.iter().all(|zone| self.division.opens(zone))
+        });
+        own && self
+            .division
+            .silent_open(ruleset, desired, |zone| self.by_name(zone))
+    }
+
+    /// The ports that a zone lets in by name, or by the service of ours.
+    fn by_name(&self, zone: &str) -> PortSet {
+        let ports = self.ports(zone);
+        match self.own() {
+            Some(service) if self.having(SERVICE).contains(&zone) => {
+                ports.union(&service.ports.iter().copied().collect())
+            }
+            _ => ports,
+        }
+    }
+
+    /// The smallest edits: the service of ours as it should be, in the zones that need it.
+    pub(super) fn plan(&self, desired: &Desired) -> Plan<Edit> {
+        let without = self.with_service(None, &[]);
+        let mut ruleset = without.ruleset(&self.interfaces);
+        self.division.narrow(&mut ruleset);
+        let mut missing: Vec<(&str, PortSet)> = Vec::new();
+        for (zone, members) in &self.division.opened {
+            let open = zones::open(&mut ruleset, zone, members, desired)
+                .unwrap_or_else(|| self.ports(&zone.name));
+            missing.push((&zone.name, desired.ports.difference(&open)));
+        }
+        missing.retain(|(_, ports)| !ports.is_empty());
+        if self.service().is_some() && self.own().is_none() && !missing.is_empty() {
+            return Plan {
+                edits: Vec::new(),
+                refusals: vec![self.taken(desired)],
+            };
+        }
+        let all: Vec<&str> = missing.iter().map(|(zone, _)| *zone).collect();
+        let (needed, refusals) = self.needed(desired, &missing, &all);
+        Plan {
+            edits: self.edits(&needed, &self.wanted(&desired.ports)),
+            refusals,
+        }
+    }
+
+    /// The zones where the service helps, or is already and will once nothing stands in the way; and what does.
+    fn needed<'z>(
+        &self,
+        desired: &Desired,
+        missing: &[(&'z str, PortSet)],
+        all: &[&str],
+    ) -> (Vec<&'z str>, Vec<Refusal>) {
+        let with = self.with_service(Some(&desired.ports), all);
+        let mut ruleset = with.ruleset(&self.interfaces);
+        self.division.narrow(&mut ruleset);
+        let policies: Vec<String> = self.configuration.policies.keys().cloned().collect();
+        let having = self.having(SERVICE);
+        let (mut needed, mut refusals) = (Vec::new(), Vec::new());
+        for (zone, members) in &self.division.opened {
+            let mut stuck = PortSet::EMPTY;
+            for blocker in zones::blockers(&mut ruleset, zone, members, desired) {
+                stuck = stuck.union(&blocker.ports);
+                zones::note(&mut refusals, blocker.refusal(false, &policies));
+            }
+            let lacks = missing.iter().find(|(name, _)| *name == zone.name);
+            if let Some((name, lacks)) = lacks
+                && (!stuck.covers(lacks) || having.contains(name))
+            {
+                needed.push(*name);
+            }
+        }
+        (needed, refusals)
+    }
+
+    /// The configuration with the service of ours in these zones, and nowhere else.
+    fn with_service(&self, ports: Option<&PortSet>, zones: &[&str]) -> Configuration {
+        let mut configuration = self.configuration.clone();
+        if self.service().is_some() && self.own().is_none() {
+            return configuration;
+        }
+        configuration.services.remove(SERVICE);
+        for zone in configuration.zones.values_mut() {
+            zone.rules
+                .services
+                .retain(|service| service.name != SERVICE);
+        }
+        let Some(ports) = ports else {
+            return configuration;
+        };
+        let service = Service {
+            ports: ports.ranges().to_vec(),
+            ..Service::default()
+        };
+        configuration.services.insert(SERVICE.to_owned(), service);
+        for name in zones {
+            if let Some(zone) = configuration.zones.get_mut(*name) {
+                zone.rules.services.push(Named {
+                    name: SERVICE.to_owned(),
+                    place: Place {
+                        path: zone.path.clone(),
+                        line: 0,
+                        column: 0,
+                    },
+                });
+            }
+        }
+        configuration
+    }
+
+    /// What the service of ours is to let in for these ports.
+    fn wanted(&self, ports: &PortSet) -> Content {
+        let (includes, ports) = self.choice.split(ports);
+        Content { ports, includes }
+    }
+
+    fn edits(&self, needed: &[&str], wanted: &Content) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        let own = self.own();
+        let having = if own.is_some() || self.service().is_none() {
+            self.having(SERVICE)
+        } else {
+            Vec::new()
+        };
+        let old = own.map(content).unwrap_or_default();
+        match own {
+            None if !needed.is_empty() => edits.push(Edit::NewService {
+                content: wanted.clone(),
+            }),
+            Some(_) if !needed.is_empty() && old != *wanted => edits.push(Edit::ChangeService {
+                from: old.clone(),
+                to: wanted.clone(),
+            }),
+            _ => {}
+        }
+        let lacking = needed.iter().filter(|zone| !having.contains(zone));
+        edits.extend(lacking.map(|zone| Edit::AddToZone {
+            zone: (*zone).to_owned(),
+        }));
+        let superfluous = having.iter().filter(|zone| !needed.contains(zone));
+        edits.extend(superfluous.map(|zone| Edit::TakeFromZone {
+            zone: (*zone).to_owned(),
+        }));
+        if own.is_some() && needed.is_empty() {
+            edits.push(Edit::DeleteService { content: old });
+        }
+        edits
+    }
+
+    /// Somebody else's service has the name of ours.
+    fn taken(&self, desired: &Desired) -> Refusal {
+        let path = self
+            .service()
+            .map(|service| service.path.display().to_string());
+        Refusal {
+            code: "service-name-taken",
+            message: format!(
+                "firewalld has a service `{SERVICE}` that pasvsync did not make: {}",
+                path.unwrap_or_default()
+            ),
+            hint: Some(format!(
+                "rename it, or, if it is a leftover, let its description begin with `{DESCRIPTION}`"
+            )),
+            ports: desired.ports.clone(),
+        }
+    }
+
+    /// Waits until firewalld knows what the zones' files say: its edit of a zone writes the whole file anew, and with
+    /// what it remembers it would undo an edit by hand.
+    ///
+    /// # Errors
+    /// `NotOurs` when it does not take notice in time.
+    pub(super) fn agree(&self, bus: &Bus, edits: &[Edit]) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let Some(path) = self.disagreement(bus, edits)? else {
+                return Ok(());
+            };
+            if start.elapsed() > NOTICED_WITHIN {
+                return Err(Error::new(
+                    ErrorKind::NotOurs,
+                    format!(
+                        "`{}` was edited, and firewalld has not read it again: an edit of firewalld's would undo that",
+                        path.display()
+                    ),
+                )
+                .with_hint("let firewalld read its files: firewall-cmd --reload; this drops what was only added at runtime, bans among it"));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn disagreement(&self, bus: &Bus, edits: &[Edit]) -> Result<Option<PathBuf>> {
+        for edit in edits {
+            let (Edit::AddToZone { zone } | Edit::TakeFromZone { zone }) = edit else {
+                continue;
+            };
+            let Some(zone) = self.configuration.zones.get(zone) else {
+                continue;
+            };
+            let bytes = fs_err::read(&zone.path)?;
+            let document = Document::parse(&zone.path, &bytes)?;
+            if written(&document) != remembered(&bus.permanent_zone_settings(&zone.name)?) {
+                return Ok(Some(zone.path.clone()));
+            }
+        }
+        let concerned = |edit: &&Edit| {
+            matches!(
+                edit,
+                Edit::NewService { .. } | Edit::ChangeService { .. } | Edit::DeleteService { .. }
+            )
+        };
+        if edits.iter().any(|edit| concerned(&edit)) {
+            let known = bus.permanent_service_settings(SERVICE)?.filter(is_ours);
+            let known = known.map(|settings| loaded(&settings));
+            let read = self.own().map(content);
+            if known != read {
+                let path = self.own().map(|own| own.path.clone());
+                let path = path.unwrap_or_else(|| {
+                    PathBuf::from(format!("/etc/firewalld/services/{SERVICE}.xml"))
+                });
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The ports that a zone has by name.
+pub(super) fn ports_of(configuration: &Configuration, zone: &str) -> PortSet {
+    let zone = configuration.zones.get(zone);
+    zone.into_iter()
+        .flat_map(|zone| zone.rules.ports.iter().copied())
+        .collect()
+}
+
+/// What a service lets in, by its file.
+fn content(service: &Service) -> Content {
+    let includes = service.includes.iter();
+    Content {
+        ports: service.ports.iter().copied().collect(),
+        includes: includes.map(|include| include.name.clone()).collect(),
+    }
+}
+
+/// What a service lets in, by its settings.
+pub(super) fn loaded(settings: &Settings) -> Content {
+    let pairs = bus::pairs(settings, "ports");
+    let pairs = pairs
+        .iter()
+        .map(|(ports, kind)| (ports.as_str(), kind.as_str()));
+    Content {
+        ports: super::records::tcp(pairs),
+        includes: bus::strings(settings, "includes"),
+    }
+}
+
+/// The settings of the service of ours.
+pub(super) fn settings(content: &Content) -> HashMap<&'static str, Variant<'static>> {
+    let ports: Vec<(String, String)> = content
+        .ports
+        .ranges()
+        .iter()
+        .map(|range| (range.to_string(), "tcp".to_owned()))
+        .collect();
+    HashMap::from([
+        ("short", Variant::from("Passive ports")),
+        (
+            "description",
+            Variant::from(format!("{DESCRIPTION}; do not edit.")),
+        ),
+        ("ports", Variant::from(ports)),
+        ("includes", Variant::from(content.includes.clone())),
+    ])
+}
+
+/// What a zone holds, as far as a comparison needs it: each kind of thing with its names, sorted; of rich rules and
+/// forwarded ports only the number.
+type Listing = Vec<(&'static str, Vec<String>)>;
+
+/// The elements of a zone's file, the attribute that names each, and the setting that lists them.
+const NAMED: [(&str, &str, &str); 5] = [
+    ("service", "name", "services"),
+    ("interface", "name", "interfaces"),
+    ("protocol", "value", "protocols"),
+    ("icmp-block", "name", "icmp_blocks"),
+    ("port", "port", "ports"),
+];
+const COUNTED: [(&str, &str); 2] = [("rule", "rules_str"), ("source", "sources")];
+
+/// What a zone's file holds.
+fn written(document: &Document<'_>) -> Listing {
+    let mut content: Listing = NAMED
+        .iter()
+        .map(|(.., key)| *key)
+        .chain(COUNTED.iter().map(|(_, key)| *key))
+        .map(|key| (key, Vec::new()))
+        .collect();
+    let mut add = |key: &str, value: String| {
+        if let Some((_, values)) = content.iter_mut().find(|(known, _)| *known == key) {
+            values.push(value);
+        }
+    };
+    let mut depth = 0;
+    for tag in &document.tags {
+        match tag {
+            Tag::Start(element) => {
+                depth += 1;
+                if depth != 2 {
+                    continue;
+                }
+                for (name, attribute, key) in NAMED {
+                    if element.name == name {
+                        let value = element.get(attribute).unwrap_or_default();
+                        let protocol = element.get("protocol").unwrap_or_default();
+                        add(key, format!("{value} {protocol}").trim().to_owned());
+                    }
+                }
+                for (name, key) in COUNTED {
+                    if element.name == name {
+                        add(key, String::new());
+                    }
+                }
+            }
+            Tag::End { .. } => depth -= 1,
+        }
+    }
+    sorted(content)
+}
+
+/// What firewalld takes a zone to hold.
+fn remembered(settings: &Settings) -> Listing {
+    let mut content: Listing = Vec::new();
+    for (.., key) in NAMED {
+        let values = if key == "ports" {
+            let pairs = bus::pairs(settings, key).into_iter();
+            pairs
+                .map(|(ports, kind)| format!("{ports} {kind}"))
+                .collect()
+        } else {
+            bus::strings(settings, key)
+        };
+        content.push((key, values));
+    }
+    for (_, key) in COUNTED {
+        let count = bus::strings(settings, key).len();
+        content.push((key, vec![String::new(); count]));
+    }
+    sorted(content)
+}
+
+fn sorted(mut content: Listing) -> Listing {
+    for (_, values) in &mut content {
+        values.sort();
+    }
+    content
+}
+
+/// A source as firewalld writes it.
+fn shown(source: &Source) -> String {
+    match source {
+        Source::Network(network) => {
+            let address = match <[u8; 4]>::try_from(network.address.as_slice()) {
+                Ok(octets) => std::net::IpAddr::from(octets).to_string(),
+                Err(_) => <[u8; 16]>::try_from(network.address.as_slice()).map_or_else(
+                    |_| String::new(),
+                    |octets| std::net::IpAddr::from(octets).to_string(),
+                ),
+            };
+            format!("{address}/{}", network.prefix)
+        }
+        Source::Mac(octets) => {
+            let octets: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+            octets.join(":")
+        }
+        Source::Set(name) => format!("ipset:{name}"),
+    }
+}

@@ -1,0 +1,304 @@
+//! The running firewalld: what is open now, and what opens the rest without a reload.
+//!
+//! A reload would drop everything that is only there at runtime, bans among it. So ports are added to the zones as they
+//! are needed, beside whatever is there: a range that overlapped an admin's would be merged with it.
+
+use std::collections::BTreeMap;
+
+use super::bus::Bus;
+use super::records::{Record, What, range};
+use super::zones::{self, Choice, Division, Zone};
+use super::{Content, Edit, SERVICE, is_ours, permanent};
+use crate::backend::{Desired, Plan, Refusal, Scope};
+use crate::error::Result;
+use crate::host::owned::Owned;
+use crate::model::ports::{PortRange, PortSet};
+use crate::model::ruleset::Ruleset;
+
+/// The running firewalld as it was last read.
+#[derive(Debug, Default)]
+pub(super) struct Runtime {
+    pub(super) division: Division,
+    /// What is ours, and really there.
+    records: Vec<Record>,
+    /// The list has more than that.
+    outdated: bool,
+    /// The service of ours, as it was loaded.
+    loaded: Option<Loaded>,
+    /// The ports that are open by name, of the zones that are to be opened.
+    ports: BTreeMap<String, PortSet>,
+    panics: bool,
+    policies: Vec<String>,
+    choice: Choice,
+}
+
+/// The service of ours, as it was loaded at the last start or reload.
+#[derive(Clone, Debug, Default)]
+struct Loaded {
+    content: Content,
+    /// The zones that have it.
+    zones: Vec<String>,
+}
+
+/// The zones that anything is bound to, and the default zone.
+pub(super) fn zones(bus: &Bus, choice: &Choice) -> Result<Vec<Zone>> {
+    let default = bus.default_zone()?;
+    let mut zones: Vec<Zone> = bus
+        .active_zones()?
+        .into_iter()
+        .map(|(name, mut bound)| Zone {
+            default: name == default,
+            interfaces: bound.remove("interfaces").unwrap_or_default(),
+            sources: bound.remove("sources").unwrap_or_default(),
+            name,
+        })
+        .collect();
+    let named = choice.zones.iter().chain([&default]);
+    for name in named {
+        if !zones.iter().any(|zone| zone.name == *name) {
+            zones.push(Zone {
+                name: name.clone(),
+                default: *name == default,
+                ..Zone::default()
+            });
+        }
+    }
+    zones.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(zones)
+}
+
+impl Runtime {
+    /// Reads what belongs to the ruleset, and narrows the ruleset's questions to the zones that are to be opened.
+    /// `permanent` are the ports that a zone has by name after the next reload: what is saved there is the admin's.
+    pub(super) fn read(
+        bus: &Bus,
+        owned: &Owned,
+        choice: &Choice,
+        ruleset: &mut Ruleset,
+        scope: Scope,
+        permanent: impl Fn(&str) -> PortSet,
+    ) -> Result<Self> {
+        let zones = zones(bus, choice)?;
+        let names: Vec<String> = zones.iter().map(|zone| zone.name.clone()).collect();
+        let division = Division::make(ruleset, zones, choice);
+        let mut runtime = Self {
+            division,
+            choice: choice.clone(),
+            ..Self::default()
+        };
+        runtime.read_records(bus, owned, scope, permanent)?;
+        runtime.read_loaded(bus, names, scope)?;
+        if scope == Scope::Everything {
+            runtime.panics = bus.panics()?;
+            runtime.policies = bus.policies()?;
+            for (zone, _) in &runtime.division.opened {
+                let ports = ports(bus, &zone.name)?.into_iter().collect();
+                runtime.ports.insert(zone.name.clone(), ports);
+            }
+        }
+        Ok(runtime)
+    }
+
+    fn read_records(
+        &mut self,
+        bus: &Bus,
+        owned: &Owned,
+        scope: Scope,
+        permanent: impl Fn(&str) -> PortSet,
+    ) -> Result<()> {
+        // What is saved matters only when something is to be taken away.
+        let saved = |zone: &str, ports: PortRange| {
+            scope == Scope::Everything && permanent(zone).covers(&PortSet::from(ports))
+        };
+        let lines = owned.read()?;
+        let records: Vec<Record> = lines
+            .iter()
+            .filter_map(|line| Record::parse(line))
+            .collect();
+        for record in records {
+            let present = match &record.what {
+                What::Ports(wanted) => {
+                    ports(bus, &record.zone)?.contains(wanted) && !saved(&record.zone, *wanted)
+                }
+                What::Service(service) => bus.services(&record.zone)?.contains(service),
+            };
+            if present {
+                self.records.push(record);
+            }
+        }
+        self.outdated = self.records.len() != lines.len();
+        Ok(())
+    }
+
+    fn read_loaded(&mut self, bus: &Bus, mut names: Vec<String>, scope: Scope) -> Result<()> {
+        let Some(settings) = bus.service(SERVICE)?.filter(is_ours) else {
+            return Ok(());
+        };
+        // Those that nothing is bound to let nothing in: they matter when everything of ours has to be found.
+        if scope == Scope::Everything {
+            names = bus.zones()?;
+        }
+        let mut zones = Vec::new();
+        for zone in names {
+            if bus.services(&zone)?.iter().any(|name| name == SERVICE) {
+                zones.push(zone);
+            }
+        }
+        self.loaded = (!zones.is_empty()).then(|| Loaded {
+            content: permanent::loaded(&settings),
+            zones,
+        });
+        Ok(())
+    }
+
+    /// Whether nothing of ours is there that is not wanted, and no zone lacks anything that the ruleset's own questions
+    /// do not tell.
+    pub(super) fn settled(&self, ruleset: &Ruleset, desired: &Desired) -> bool {
+        let keeps = |record: &Record| self.keeps(record, desired);
+        let loaded = self.loaded.as_ref().is_none_or(|loaded| {
+            loaded
+                .zones
+                .iter()
+                .all(|zone| self.keeps_service(zone, loaded, desired))
+        });
+        loaded
+            && self.records.iter().all(keeps)
+            && self
+                .division
+                .silent_open(ruleset, desired, |zone| self.by_name(zone))
+    }
+
+    fn keeps(&self, record: &Record, desired: &Desired) -> bool {
+        self.division.opens(&record.zone)
+            && match &record.what {
+                What::Ports(ports) => desired.ports.covers(&PortSet::from(*ports)),
+                What::Service(service) => self.choice.split(&desired.ports).0.contains(service),
+            }
+    }
+
+    fn keeps_service(&self, zone: &str, loaded: &Loaded, desired: &Desired) -> bool {
+        let (services, _) = self.choice.split(&desired.ports);
+        let mut includes = loaded.content.includes.iter();
+        self.division.opens(zone)
+            && desired.ports.covers(&loaded.content.ports)
+            && includes.all(|service| services.contains(service))
+    }
+
+    /// The ports that a zone lets in by name, or by the service of ours.
+    fn by_name(&self, zone: &str) -> PortSet {
+        let ports = self.ports.get(zone).cloned().unwrap_or_default();
+        let loaded = self.loaded.iter();
+        let mut loaded = loaded.filter(|loaded| loaded.zones.iter().any(|name| name == zone));
+        match loaded.next() {
+            Some(loaded) => ports.union(&loaded.content.ports),
+            None => ports,
+        }
+    }
+
+    /// What takes back what is ours and no longer wanted, and opens what is missing.
+    pub(super) fn plan(&self, ruleset: &Ruleset, desired: &Desired) -> Plan<Edit> {
+        let mut working = ruleset.clone();
+        let mut edits = Vec::new();
+        let mut taken: Vec<(&str, PortSet)> = Vec::new();
+        for record in &self.records {
+            if self.keeps(record, desired) {
+                continue;
+            }
+            edits.push(Edit::removal(record));
+            if let What::Ports(ports) = record.what {
+                zones::withdraw(&mut working, &record.zone, ports);
+                taken.push((&record.zone, PortSet::from(ports)));
+            }
+        }
+        if let Some(loaded) = &self.loaded {
+            for zone in &loaded.zones {
+                if self.keeps_service(zone, loaded, desired) {
+                    continue;
+                }
+                edits.push(Edit::RemoveService {
+                    zone: zone.clone(),
+                    service: SERVICE.to_owned(),
+                });
+                for ports in loaded.content.ports.ranges() {
+                    zones::withdraw(&mut working, zone, *ports);
+                }
+                taken.push((zone, loaded.content.ports.clone()));
+            }
+        }
+        let (additions, refusals) = self.additions(&mut working, &taken, desired);
+        edits.extend(additions);
+        Plan { edits, refusals }
+    }
+
+    /// What each zone lacks, as far as opening it there helps.
+    fn additions(
+        &self,
+        working: &mut Ruleset,
+        taken: &[(&str, PortSet)],
+        desired: &Desired,
+    ) -> (Vec<Edit>, Vec<Refusal>) {
+        let mut missing: Vec<PortSet> = Vec::new();
+        for (zone, members) in &self.division.opened {
+            let taken = taken.iter().filter(|(name, _)| *name == zone.name);
+            let taken = taken.fold(PortSet::EMPTY, |sum, (_, ports)| sum.union(ports));
+            let there = self.by_name(&zone.name).difference(&taken);
+            let open = zones::open(working, zone, members, desired);
+            let open = open.unwrap_or_default().union(&there);
+            missing.push(desired.ports.difference(&open));
+        }
+        let mut after = working.clone();
+        let mut placed = Vec::new();
+        for ((zone, _), ports) in self.division.opened.iter().zip(&missing) {
+            placed.push(zones::accept(&mut after, &zone.name, ports));
+        }
+        let (mut edits, mut refusals) = (Vec::new(), Vec::new());
+        for (((zone, members), ports), placed) in
+            self.division.opened.iter().zip(&missing).zip(placed)
+        {
+            let mut useful = ports.clone();
+            // Where firewalld has no chain for the zone yet, the proof has to wait until it has made one.
+            if placed || ports.is_empty() {
+                for blocker in zones::blockers(&mut after, zone, members, desired) {
+                    useful = useful.difference(&blocker.ports);
+                    zones::note(&mut refusals, blocker.refusal(self.panics, &self.policies));
+                }
+            }
+            let (services, useful) = self.choice.split(&useful);
+            edits.extend(services.into_iter().map(|service| Edit::AddService {
+                zone: zone.name.clone(),
+                service,
+            }));
+            edits.extend(useful.ranges().iter().map(|range| Edit::AddPort {
+                zone: zone.name.clone(),
+                ports: *range,
+            }));
+        }
+        (edits, refusals)
+    }
+
+    /// What is in the list and really there.
+    pub(super) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Takes out of the list what a reload or a restart has taken away.
+    pub(super) fn tidy(&self, owned: &Owned) -> Result<()> {
+        if !self.outdated {
+            return Ok(());
+        }
+        let lines: Vec<String> = self.records.iter().map(ToString::to_string).collect();
+        owned.write(&lines)
+    }
+}
+
+/// The TCP ports that a zone of the running firewalld has by name, one by one as they were added.
+fn ports(bus: &Bus, zone: &str) -> Result<Vec<PortRange>> {
+    let ports = bus.ports(zone)?;
+    Ok(ports
+        .iter()
+        .filter_map(|port| match port.as_slice() {
+            [ports, kind] if kind == "tcp" => range(ports),
+            _ => None,
+        })
+        .collect())
+}

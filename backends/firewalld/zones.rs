@@ -1,0 +1,534 @@
+//! Zones: what of this host belongs to which, which of them are to be opened, and what they let in.
+//!
+//! A packet goes to the zone that its source is bound to, else to the one that its interface is bound to, else to the
+//! default zone. What a zone lets in is not read off its configuration, where ports, services, rich rules, policies and
+//! its target all have their say, but asked of the ruleset, with the interfaces and sources that belong to it.
+
+use std::net::IpAddr;
+
+use crate::backend::{Desired, Refusal};
+use crate::detect::{self, Manager};
+use crate::model::ports::{PortRange, PortSet};
+use crate::model::reach::{Family, Reach};
+use crate::model::ruleset::{Chain, Field, Interface, Rule, Ruleset, Statement, Value, Verdict};
+use crate::own;
+use crate::proof::{self, Judgement, place};
+
+/// A zone, and what is bound to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Zone {
+    /// Its name.
+    pub name: String,
+    /// Whether it takes what is bound to no zone.
+    pub default: bool,
+    /// The interfaces bound to it; a `+` at the end stands for anything.
+    pub interfaces: Vec<String>,
+    /// The sources bound to it: addresses, networks, hardware addresses, `ipset:NAME`.
+    pub sources: Vec<String>,
+}
+
+/// Which zones are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// These and no others; empty: the default zone, and every active one that lets in one of `matters`.
+    pub zones: Vec<String>,
+    /// A zone that lets one of these ports in is one that matters.
+    pub matters: PortSet,
+    /// Services of firewalld's own that do more for these ports than open them: they are added instead of the ports.
+    pub services: Vec<(String, PortSet)>,
+}
+
+impl Choice {
+    /// The services that stand for some of the ports, and the rest of the ports.
+    pub(super) fn split(&self, ports: &PortSet) -> (Vec<String>, PortSet) {
+        let mut rest = ports.clone();
+        let mut services = Vec::new();
+        for (service, meant) in &self.services {
+            if !meant.is_empty() && rest.covers(meant) {
+                rest = rest.difference(meant);
+                services.push(service.clone());
+            }
+        }
+        (services, rest)
+    }
+}
+
+/// The packets that a zone sees.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Members {
+    pub(super) interfaces: Vec<Interface>,
+    pub(super) sources: Vec<IpAddr>,
+    /// Bound sources that no question can be asked about: hardware addresses and ipsets.
+    pub(super) unasked: Vec<String>,
+}
+
+/// The zones of a host, divided into those to be opened and the others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Division {
+    /// The zones to open, with what belongs to them.
+    pub(super) opened: Vec<(Zone, Members)>,
+    /// The others that anything belongs to.
+    pub(super) others: Vec<(Zone, Members)>,
+}
+
+impl Zone {
+    fn binds(&self, interface: &Interface) -> bool {
+        self.interfaces
+            .iter()
+            .any(|bound| match bound.strip_suffix('+') {
+                Some(prefix) => interface.name.starts_with(prefix),
+                None => *bound == interface.name,
+            })
+    }
+}
+
+impl Division {
+    /// Divides the zones of a ruleset's host, and narrows the ruleset's questions to what belongs to the opened ones.
+    pub(super) fn make(ruleset: &mut Ruleset, zones: Vec<Zone>, choice: &Choice) -> Self {
+        let all = members(&ruleset.interfaces, zones);
+        let mut division = Self::default();
+        for (zone, members) in all {
+            let opened = if choice.zones.is_empty() {
+                zone.default || lets_in(ruleset, &zone, &members, &choice.matters)
+            } else {
+                choice.zones.contains(&zone.name)
+            };
+            if opened {
+                division.opened.push((zone, members));
+            } else if members.any() {
+                division.others.push((zone, members));
+            }
+        }
+        division.narrow(ruleset);
+        division
+    }
+
+    /// Narrows a ruleset's questions to what belongs to the opened zones.
+    pub(super) fn narrow(&self, ruleset: &mut Ruleset) {
+        let others: Vec<&str> = self
+            .others
+            .iter()
+            .flat_map(|(_, members)| &members.interfaces)
+            .map(|interface| interface.name.as_str())
+            .collect();
+        ruleset
+            .interfaces
+            .retain(|interface| !others.contains(&interface.name.as_str()));
+        let sources = self.opened.iter().flat_map(|(_, members)| &members.sources);
+        ruleset.sources = sources.copied().collect();
+        let unknown = self
+            .opened
+            .iter()
+            .any(|(zone, members)| zone.default || !members.interfaces.is_empty());
+        ruleset.sources_only = !unknown && !ruleset.sources.is_empty();
+    }
+
+    /// Whether the zones that the ruleset's own questions do not tell of let everything in: those that nothing of this
+    /// host belongs to, or nothing that can be asked about. Where no rule is about a zone, its ports by name count.
+    pub(super) fn silent_open(
+        &self,
+        ruleset: &Ruleset,
+        desired: &Desired,
+        by_name: impl Fn(&str) -> PortSet,
+    ) -> bool {
+        let told = |members: &Members| {
+            members.unasked.is_empty()
+                && !(members.interfaces.is_empty() && members.sources.is_empty())
+        };
+        let mut silent = self.opened.iter().filter(|(_, members)| !told(members));
+        let mut copy: Option<Ruleset> = None;
+        silent.all(|(zone, members)| {
+            let ruleset = copy.get_or_insert_with(|| ruleset.clone());
+            open(ruleset, zone, members, desired)
+                .unwrap_or_else(|| by_name(&zone.name))
+                .covers(&desired.ports)
+        })
+    }
+
+    /// Whether the zone is to be opened.
+    pub(super) fn opens(&self, zone: &str) -> bool {
+        self.opened.iter().any(|(opened, _)| opened.name == zone)
+    }
+}
+
+impl Members {
+    fn any(&self) -> bool {
+        !self.interfaces.is_empty() || !self.sources.is_empty() || !self.unasked.is_empty()
+    }
+}
+
+/// What belongs to each zone.
+fn members(interfaces: &[Interface], zones: Vec<Zone>) -> Vec<(Zone, Members)> {
+    let mut all: Vec<(Zone, Members)> = zones
+        .into_iter()
+        .map(|zone| {
+            let mut members = Members::default();
+            for source in &zone.sources {
+                match representative(source) {
+                    Some(address) => members.sources.push(address),
+                    None => members.unasked.push(source.clone()),
+                }
+            }
+            (zone, members)
+        })
+        .collect();
+    for interface in interfaces.iter().filter(|interface| !interface.loopback) {
+        let bound = all.iter().position(|(zone, _)| zone.binds(interface));
+        let zone = bound.or_else(|| all.iter().position(|(zone, _)| zone.default));
+        if let Some((_, members)) = zone.and_then(|zone| all.get_mut(zone)) {
+            members.interfaces.push(interface.clone());
+        }
+    }
+    all
+}
+
+/// An address of the network, somewhere in its middle: a ban of a single address is not likely to be about that one.
+fn representative(source: &str) -> Option<IpAddr> {
+    let (address, length) = match source.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (source, None),
+    };
+    match (address.parse().ok()?, length) {
+        (address, None) => Some(address),
+        (IpAddr::V4(address), Some(length)) => {
+            // Netmasks are written either way.
+            let bits = match length.parse::<std::net::Ipv4Addr>() {
+                Ok(mask) => u32::from(mask).leading_ones(),
+                Err(_) => length.parse::<u32>().ok().filter(|bits| *bits <= 32)?,
+            };
+            let host = u32::MAX.checked_shr(bits).unwrap_or(0);
+            let network = u32::from(address) & !host;
+            Some(IpAddr::V4((network | (host & 0xaaaa_aaaa)).into()))
+        }
+        (IpAddr::V6(address), Some(length)) => {
+            let bits = length.parse::<u32>().ok().filter(|bits| *bits <= 128)?;
+            let host = u128::MAX.checked_shr(bits).unwrap_or(0);
+            let network = u128::from(address) & !host;
+            let middle = u128::MAX / 3 * 2;
+            Some(IpAddr::V6((network | (host & middle)).into()))
+        }
+    }
+}
+
+/// Whether any of the ports is let in, be it for some clients only.
+fn lets_in(ruleset: &mut Ruleset, zone: &Zone, members: &Members, ports: &PortSet) -> bool {
+    let some = |ruleset: &Ruleset| {
+        Family::BOTH.iter().any(|family| {
+            let map = proof::trace(ruleset, *family, ports);
+            let mut entries = map.entries.iter();
+            entries.any(|entry| matches!(entry.reach, Reach::Open | Reach::Restricted))
+        })
+    };
+    questions(zone, members)
+        .into_iter()
+        .any(|question| asking(ruleset, question, some))
+}
+
+/// The ports that everything in the zone surely gets through to; `None` when nothing in the ruleset is about the zone.
+pub(super) fn open(
+    ruleset: &mut Ruleset,
+    zone: &Zone,
+    members: &Members,
+    desired: &Desired,
+) -> Option<PortSet> {
+    let questions = questions(zone, members);
+    if questions.is_empty() {
+        return None;
+    }
+    let mut open = desired.ports.clone();
+    for question in questions {
+        for family in &desired.families {
+            let map = asking(ruleset, question.clone(), |ruleset| {
+                proof::trace(ruleset, *family, &desired.ports)
+            });
+            let closed = map
+                .entries
+                .iter()
+                .filter(|entry| entry.reach != Reach::Open);
+            for entry in closed {
+                open = open.difference(&entry.ports);
+            }
+        }
+    }
+    Some(open)
+}
+
+/// What keeps ports of a zone closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Blocker {
+    pub(super) ports: PortSet,
+    /// In words.
+    pub(super) because: String,
+    /// Whether it stands among firewalld's own rules.
+    pub(super) firewalld: bool,
+    /// The chain.
+    chain: String,
+}
+
+impl Blocker {
+    /// What stands in the way, by its name; it is never gone round.
+    pub(super) fn refusal(&self, panics: bool, policies: &[String]) -> Refusal {
+        let (code, what, hint) = if panics {
+            (
+                "firewalld-panic",
+                "firewalld is in panic mode".to_owned(),
+                "when the danger is over: firewall-cmd --panic-off".to_owned(),
+            )
+        } else if !self.firewalld {
+            (
+                "beside-firewalld",
+                "something beside firewalld closes the ports".to_owned(),
+                "let them in there too: pasvsync edits nothing beside a running firewalld"
+                    .to_owned(),
+            )
+        } else if let Some(policy) = self.policy(policies) {
+            (
+                "firewalld-rule",
+                format!("firewalld's policy {policy} closes the ports"),
+                format!(
+                    "it comes before what the zone lets in; see it with `firewall-cmd --info-policy={policy}`"
+                ),
+            )
+        } else {
+            (
+                "firewalld-rule",
+                "a rule of firewalld's closes the ports whatever the zone lets in".to_owned(),
+                "see the zone's rich rules: firewall-cmd --zone=ZONE --list-rich-rules".to_owned(),
+            )
+        };
+        Refusal {
+            code,
+            message: format!("{what}: {}", self.because),
+            hint: Some(hint),
+            ports: self.ports.clone(),
+        }
+    }
+
+    /// The policy whose chain it is: of nftables `filter_IN_policy_NAME`, of iptables `IN_NAME`, maybe with what it is for
+    /// behind that.
+    fn policy<'p>(&self, policies: &'p [String]) -> Option<&'p String> {
+        let (_, name) = self.chain.split_once("IN_")?;
+        let name = name.strip_prefix("policy_").unwrap_or(name);
+        let ends = ["", "_pre", "_log", "_deny", "_allow", "_post"];
+        policies.iter().find(|policy| {
+            let rest = name.strip_prefix(policy.as_str());
+            rest.is_some_and(|rest| ends.contains(&rest))
+        })
+    }
+}
+
+/// What keeps ports of the zone from being open.
+pub(super) fn blockers(
+    ruleset: &mut Ruleset,
+    zone: &Zone,
+    members: &Members,
+    desired: &Desired,
+) -> Vec<Blocker> {
+    let mut blockers = Vec::new();
+    for question in questions(zone, members) {
+        for family in &desired.families {
+            let found = asking(ruleset, question.clone(), |ruleset| {
+                blocked(ruleset, &proof::judge(ruleset, *family, &desired.ports))
+            });
+            blockers.extend(found);
+        }
+    }
+    blockers
+}
+
+fn blocked(ruleset: &Ruleset, judgement: &Judgement) -> Vec<Blocker> {
+    let closed = judgement.map.entries.iter();
+    let closed = closed.filter(|entry| entry.reach != Reach::Open);
+    closed
+        .map(|entry| {
+            let mut blocks = judgement.blocks.iter();
+            let block = blocks.find(|block| !block.ports.intersection(&entry.ports).is_empty());
+            let table = block.and_then(|block| ruleset.tables.get(block.spot.table));
+            let chain = block.and_then(|block| table?.chains.get(block.spot.chain));
+            Blocker {
+                ports: entry.ports.clone(),
+                because: entry.because.clone(),
+                firewalld: table
+                    .is_some_and(|table| detect::manager(table) == Some(Manager::Firewalld)),
+                chain: chain.map_or_else(String::new, |chain| chain.name.clone()),
+            }
+        })
+        .collect()
+}
+
+/// Keeps a refusal, once for all zones.
+pub(super) fn note(refusals: &mut Vec<Refusal>, refusal: Refusal) {
+    let same =
+        |known: &&mut Refusal| known.code == refusal.code && known.message == refusal.message;
+    match refusals.iter_mut().find(same) {
+        Some(known) => known.ports = known.ports.union(&refusal.ports),
+        None => refusals.push(refusal),
+    }
+}
+
+/// Who is asked about.
+#[derive(Clone, Debug)]
+enum Question {
+    /// Unknown clients on these interfaces; without any, on one that may still come up.
+    Interfaces(Vec<Interface>),
+    /// Clients at these addresses, on any interface.
+    Sources(Vec<IpAddr>),
+    /// Whoever the zone takes in.
+    Whoever(String),
+}
+
+fn questions(zone: &Zone, members: &Members) -> Vec<Question> {
+    let mut questions = Vec::new();
+    if !members.sources.is_empty() {
+        questions.push(Question::Sources(members.sources.clone()));
+    }
+    if !members.interfaces.is_empty() || zone.default {
+        questions.push(Question::Interfaces(members.interfaces.clone()));
+    }
+    if !members.unasked.is_empty() {
+        questions.push(Question::Whoever(zone.name.clone()));
+    }
+    questions
+}
+
+/// Asks the ruleset about somebody else than it is about.
+fn asking<T>(ruleset: &mut Ruleset, question: Question, ask: impl FnOnce(&Ruleset) -> T) -> T {
+    let (interfaces, sources, only) = (
+        std::mem::take(&mut ruleset.interfaces),
+        std::mem::take(&mut ruleset.sources),
+        ruleset.sources_only,
+    );
+    let mut led: Option<Ruleset> = None;
+    match question {
+        Question::Whoever(zone) => {
+            ruleset.interfaces.clone_from(&interfaces);
+            ruleset.sources_only = false;
+            led = Some(all_into(ruleset, &zone));
+        }
+        Question::Interfaces(mut interfaces) => {
+            // One that is down will be asked about when it is up.
+            for interface in &mut interfaces {
+                interface.up = true;
+            }
+            ruleset.interfaces = interfaces;
+            ruleset.sources_only = false;
+        }
+        Question::Sources(sources) => {
+            ruleset.interfaces.clone_from(&interfaces);
+            ruleset.sources = sources;
+            ruleset.sources_only = true;
+        }
+    }
+    let answer = ask(led.as_ref().unwrap_or(ruleset));
+    ruleset.interfaces = interfaces;
+    ruleset.sources = sources;
+    ruleset.sources_only = only;
+    answer
+}
+
+/// The ruleset as it would be if every packet went to that zone: what leads some packets there leads all of them.
+fn all_into(ruleset: &Ruleset, zone: &str) -> Ruleset {
+    let mut led = ruleset.clone();
+    let leads = |statement: &Statement| {
+        matches!(statement, Statement::Verdict(Verdict::Goto(chain) | Verdict::Jump(chain))
+            if chain.strip_suffix(zone).is_some_and(|start| start.ends_with('_')))
+    };
+    let chains = led.tables.iter_mut().flat_map(|table| &mut table.chains);
+    for chain in chains.filter(|chain| chain.name.contains("_ZONES")) {
+        let Some(rules) = chain.rules.as_mut() else {
+            continue;
+        };
+        let verdict = rules.iter().find_map(|rule| {
+            let mut verdicts = rule.statements.iter();
+            verdicts.find(|statement| leads(statement)).cloned()
+        });
+        if let Some(verdict) = verdict {
+            let rule = Rule {
+                statements: vec![verdict].into(),
+                ..Rule::default()
+            };
+            rules.insert(0, rule);
+        }
+    }
+    led
+}
+
+/// The chains in which firewalld accepts what a zone lets in: of its nftables backend, and of its iptables backend.
+fn allow_chains<'r>(ruleset: &'r mut Ruleset, zone: &str) -> impl Iterator<Item = &'r mut Chain> {
+    let names = [
+        format!("filter_IN_{zone}_allow"),
+        format!("IN_{zone}_allow"),
+    ];
+    let tables = ruleset.tables.iter_mut();
+    let tables =
+        tables.filter(|table| table.name.starts_with("firewalld") || table.name == "filter");
+    tables
+        .flat_map(|table| &mut table.chains)
+        .filter(move |chain| names.contains(&chain.name))
+}
+
+/// Puts in what firewalld would for an open port; whether it has a place for it.
+pub(super) fn accept(ruleset: &mut Ruleset, zone: &str, ports: &PortSet) -> bool {
+    let mut found = false;
+    for chain in allow_chains(ruleset, zone) {
+        found = true;
+        let accepts = ports.ranges().iter();
+        let accepts = accepts.map(|range| place::accept(*range, false));
+        chain.rules.get_or_insert_default().extend(accepts);
+    }
+    found
+}
+
+/// Takes out what firewalld has put in for an open port, one rule of each chain.
+pub(super) fn withdraw(ruleset: &mut Ruleset, zone: &str, ports: PortRange) {
+    for chain in allow_chains(ruleset, zone) {
+        let Some(rules) = chain.rules.as_mut() else {
+            continue;
+        };
+        if let Some(index) = rules.iter().position(|rule| opens(rule) == Some(ports)) {
+            rules.remove(index);
+        }
+    }
+}
+
+/// The ports that a rule of firewalld's opens; up to 0.9 it also asks for a new connection.
+fn opens(rule: &Rule) -> Option<PortRange> {
+    let about_state = |statement: &Statement| {
+        let of = |value: &Value| {
+            let mut parts = value.parts.iter();
+            parts.any(|part| part.field == Field::ConnectionState)
+        };
+        matches!(statement, Statement::Match { value, .. } | Statement::Lookup { value, .. } if of(value))
+    };
+    let mut plain = rule.clone();
+    let others = rule.statements.iter();
+    plain.statements = others
+        .filter(|statement| !about_state(statement))
+        .cloned()
+        .collect();
+    own::accepted_ports(&plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::representative;
+
+    #[test]
+    fn an_address_in_the_middle_stands_for_a_network() {
+        for (source, address) in [
+            ("10.77.0.3", Some("10.77.0.3")),
+            ("10.77.0.0/24", Some("10.77.0.170")),
+            ("10.77.0.0/255.255.255.0", Some("10.77.0.170")),
+            ("0.0.0.0/0", Some("170.170.170.170")),
+            ("10.1.2.3/32", Some("10.1.2.3")),
+            ("2001:db8::/64", Some("2001:db8::aaaa:aaaa:aaaa:aaaa")),
+            ("2001:db8::5", Some("2001:db8::5")),
+            ("ipset:office", None),
+            ("00:11:22:33:44:55", None),
+            ("10.77.0.0/33", None),
+        ] {
+            let expected = address.map(|address| address.parse().unwrap());
+            assert_eq!(representative(source), expected, "{source}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The program with a real firewalld: `firewall-cmd` says what is configured, a connection what is open.
+
+mod errors;
+mod image;
+mod lab;
+mod obstacles;
+mod permanent;
+mod story;
+mod zones;

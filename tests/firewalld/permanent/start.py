@@ -1,0 +1,21 @@
+# Starts firewalld's own core in this network namespace with one configuration after the other, as its daemon does, but
+# without a bus. Each line of the input is "<etc folder> TAB <usr/lib folder>"; the answer is its state. An empty line
+# ends it again.
+import sys
+
+from firewall import config
+from firewall.core.fw import Firewall
+
+for line in sys.stdin:
+    etc, usr = line.rstrip("\n").split("\t")
+    config.set_system_config_paths(etc)
+    config.set_default_config_paths(usr)
+    firewall = Firewall()
+    try:
+        firewall.start()
+        print(firewall._state, flush=True)
+    except Exception as error:
+        print("FAILED", " ".join(str(error).split()), flush=True)
+    sys.stdin.readline()
+    firewall.stop()
+    print("stopped", flush=True)

@@ -256,6 +256,29 @@ fn csf_not_involved_a_block_before_csf_is_named() {
     assert!(!story.connects(FIRST.0)[0]);
 }
 
+/// An accept typed by hand opens the ports now, and is gone after a boot: csf.conf gets them all the same.
+#[test]
+fn csf_not_involved_what_was_typed_by_hand_does_not_outlast_a_boot() {
+    for typed in ["-p tcp -m tcp --dport 50000:50100 -j ACCEPT", "-j ACCEPT"] {
+        let Some(world) = host(CONF) else { return };
+        let [v4, v6] = rules();
+        let by_hand = format!("-A INPUT {typed}\n-A INPUT ! -i lo -j LOCALINPUT");
+        let opened = |text: String| text.replace("-A INPUT ! -i lo -j LOCALINPUT", &by_hand);
+        world.load_iptables(&opened(v4), &opened(v6));
+        world.want(FIRST.0, FIRST.1);
+        let check = world.pasvsync(&["check"]).expect(3);
+        assert_eq!(check.verdict("ipv4", FIRST.0), "open");
+        let report = check.report();
+        let permanent = &report["backends"][0]["layers"]["permanent"]["reach"];
+        for entry in permanent.as_array().unwrap() {
+            assert_eq!(entry["verdict"], "closed", "{typed}: {check:#?}");
+        }
+        world.pasvsync(&["sync"]).expect(0);
+        assert!(conf(&world).contains("TCP_IN = \"21,22,50000:50100\""));
+        world.pasvsync(&["sync", "--quiet"]).expect(0);
+    }
+}
+
 /// The chains are not as csf makes them from this csf.conf: only csf itself could make them right.
 #[test]
 fn csf_not_involved_unknown_chains_are_not_edited() {

@@ -298,6 +298,35 @@ impl Form {
     }
 }
 
+/// Whether the rule lets anybody in, by a port of TCP or whatever comes: what csf makes of its lists, in any form, and
+/// what was typed by hand.
+pub(super) fn lets_anybody_in(rule: &Rule) -> bool {
+    let accept = |verdict: &Verdict| {
+        matches!(verdict, Verdict::Accept)
+            || matches!(verdict, Verdict::Jump(to) if to == "LOGACCEPT")
+    };
+    let mut conditions = Vec::new();
+    let mut accepts = false;
+    for statement in &rule.statements {
+        match statement {
+            Statement::Verdict(verdict) => accepts = accept(verdict),
+            Statement::Neutral { .. } => {}
+            Statement::Match { value, test } => match value.parts.as_slice() {
+                [part] if is_transport(part) && !is_equal(test, &[TCP]) => return false,
+                [part] => conditions.push(part),
+                _ => return false,
+            },
+            _ => return false,
+        }
+    }
+    let port = conditions.iter().any(|part| is_destination_port(part));
+    let plain = conditions.iter().all(|part| {
+        let devices = [Field::InputInterfaceName, Field::ConnectionState];
+        is_transport(part) || is_destination_port(part) || devices.contains(&part.field)
+    });
+    accepts && (conditions.is_empty() || port && plain)
+}
+
 /// The final rule of csf's base chains.
 fn is_end(verdict: &Verdict) -> bool {
     match verdict {

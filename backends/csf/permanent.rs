@@ -185,8 +185,18 @@ fn replace(table: &mut Table, conf: &Conf, lists: &Lists, family: Family) -> Opt
             block = place..place;
         }
         let items = lists.get(family, direction);
-        let rules = items.iter().map(|item| form.rule(item.ports));
-        chain.rules.as_mut()?.splice(block, rules);
+        let made = items.iter().map(|item| form.rule(item.ports));
+        let rules = chain.rules.as_mut()?;
+        let behind = rules.split_off(block.end);
+        rules.truncate(block.start);
+        // What somebody typed is gone after a boot, and so is what csf made of other settings than those of now.
+        rules.retain(|rule| !live::lets_anybody_in(rule));
+        rules.extend(made);
+        rules.extend(
+            behind
+                .into_iter()
+                .filter(|rule| !live::lets_anybody_in(rule)),
+        );
     }
     Some(())
 }

@@ -117,21 +117,15 @@ pub(super) fn items(
         let ruleset = permanent::ruleset(live, known.root, conf, &lists);
         (ruleset, lists)
     };
-    let (ruleset, lists) = judged(&conf);
+    let (_, lists) = judged(&conf);
     for (family, direction) in both {
         let setting = direction.setting(family);
         let listed = lists.get(family, direction).ports();
-        // csf leaves IPv6 alone where it is switched off; the list has the ports for the day that it is switched on.
-        let judges =
-            direction == Direction::In && (family == Family::Ipv4 || known.conf.is_on("IPV6"));
-        let open = if judges {
-            proof::trace(&ruleset, family, &desired.ports).with(Reach::Open)
-        } else {
-            PortSet::EMPTY
-        };
+        // Whatever else lets them in now (an accept typed by hand, say) may be gone after a boot. Where IPv6 is switched
+        // off, the list has the ports for the day that it is switched on.
         for range in known.wanted(desired, family, direction) {
             let ports = PortSet::from(range);
-            if !listed.covers(&ports) && !open.covers(&ports) {
+            if !listed.covers(&ports) {
                 edit(&mut conf, setting, &item(range), true);
             }
         }
@@ -227,20 +221,12 @@ impl Planner<'_> {
         let form = Form::of(self.known.conf, family, direction);
         for range in self.known.wanted(desired, family, direction) {
             let ports = PortSet::from(range);
-            let there = match direction {
-                Direction::In => proof::trace(&self.working, family, &ports).with(Reach::Open),
-                Direction::Out => {
-                    let rules = self
-                        .chain(family, direction)
-                        .map(Chain::rules)
-                        .unwrap_or_default();
-                    rules
-                        .iter()
-                        .filter_map(|rule| form.ports_of(rule))
-                        .collect()
-                }
-            };
-            if there.covers(&ports) {
+            let open = proof::trace(&self.working, family, &ports).with(Reach::Open);
+            let rules = self.chain(family, direction).map(Chain::rules);
+            let rules = rules.unwrap_or_default().iter();
+            let there: PortSet = rules.filter_map(|rule| form.ports_of(rule)).collect();
+            let inbound = direction == Direction::In;
+            if there.covers(&ports) && (!inbound || open.covers(&ports)) {
                 continue;
             }
             let chain = self.chain(family, direction)?;
@@ -250,16 +236,16 @@ impl Planner<'_> {
             // csf.conf may say something else by now than when csf made these rules.
             let alike = !form.block(chain).is_empty() || !listed;
             let Some(index) = form.place(chain).filter(|_| alike) else {
+                if inbound && open.covers(&ports) {
+                    continue;
+                }
                 return Some(not_csf(family, ports));
             };
             let number = number_of(chain.rules(), index);
             let before = self.working.clone();
             self.edit(family, direction, &form, Some(range), number, true, false);
-            let helps = direction == Direction::Out
-                || !proof::trace(&self.working, family, &ports)
-                    .with(Reach::Open)
-                    .difference(&there)
-                    .is_empty();
+            let reach = proof::trace(&self.working, family, &ports);
+            let helps = !inbound || !reach.with(Reach::Open).is_empty();
             if !helps {
                 self.working = before;
                 self.edits.pop();

@@ -116,8 +116,8 @@ pub(super) fn with_service(path: &Path, bytes: &[u8]) -> Result<Edited> {
             (layout.open.end..layout.open.end, text.into_bytes())
         }
     };
-    let line =
-        document.place(place.start).line + text.iter().filter(|byte| **byte == b'\n').count();
+    let line = document.place(place.start).line
+        + text.split(|byte| *byte == b'\n').count().saturating_sub(1);
     let mut edited = bytes.to_vec();
     edited.splice(place, text);
     Ok(Edited {

@@ -268,6 +268,11 @@ fn which_zones() {
         let services = image.offline(&[&format!("--zone={zone}"), "--list-services"]);
         assert_eq!(services.contains("pasvsync"), opened, "{zone}: {services}");
     }
+    // Nothing is bound to it yet.
+    image.pasvsync(&["sync", "--zone", "home"]).expect(0);
+    let services = image.offline(&["--zone=home", "--list-services"]);
+    assert!(services.contains("pasvsync"), "{services}");
+    image.pasvsync(&["check", "--zone", "home"]).expect(0);
     let wrong = image.pasvsync(&["sync", "--zone", "nosuch"]);
     assert_ne!(wrong.code, Some(0), "{wrong:?}");
     assert!(

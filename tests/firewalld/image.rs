@@ -281,10 +281,13 @@ fn which_zones() {
     );
 }
 
+/// What it is about, the files that make it so, and what is said of it.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// Nothing is written, and it is said why, where the ports cannot be opened or the files are not ours to change.
 #[test]
 fn what_is_left_alone() {
-    let cases: [(&str, &[(&str, &str)], &str); 6] = [
+    let cases: [Case<'_>; 6] = [
         (
             "somebody else's service of that name",
             &[(

@@ -87,12 +87,12 @@ fn zone(random: &mut Random, bindings: &mut Bindings) -> String {
     if random.chance(25)
         && let Some(interface) = bindings.interfaces.pop()
     {
-        let _ = write!(text, "<interface name=\"{interface}\"/>\n");
+        let _ = writeln!(text, "<interface name=\"{interface}\"/>");
     }
     for sources in [&mut bindings.ipv4, &mut bindings.ipv6] {
         if random.chance(20) && !sources.is_empty() {
             let source = sources.remove(random.below(sources.len()));
-            let _ = write!(text, "<source address=\"{source}\"/>\n");
+            let _ = writeln!(text, "<source address=\"{source}\"/>");
         }
     }
     text += &rules(random, true);
@@ -116,20 +116,20 @@ fn policy(random: &mut Random) -> String {
 fn rules(random: &mut Random, zone: bool) -> String {
     let mut text = String::new();
     for _ in 0..random.below(3) {
-        let _ = write!(text, "<service name=\"{}\"/>\n", random.pick(SERVICES));
+        let _ = writeln!(text, "<service name=\"{}\"/>", random.pick(SERVICES));
     }
     for _ in 0..random.below(3) {
         let (port, protocol) = (random.pick(PORTS), random.pick(&["tcp", "tcp", "udp"]));
-        let _ = write!(text, "<port port=\"{port}\" protocol=\"{protocol}\"/>\n");
+        let _ = writeln!(text, "<port port=\"{port}\" protocol=\"{protocol}\"/>");
     }
     if random.chance(8) {
         let protocol = random.pick(&["tcp", "gre", "6"]);
-        let _ = write!(text, "<protocol value=\"{protocol}\"/>\n");
+        let _ = writeln!(text, "<protocol value=\"{protocol}\"/>");
     }
     if random.chance(8) {
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "<source-port port=\"{}\" protocol=\"tcp\"/>\n",
+            "<source-port port=\"{}\" protocol=\"tcp\"/>",
             random.pick(PORTS)
         );
     }
@@ -139,9 +139,9 @@ fn rules(random: &mut Random, zone: bool) -> String {
             r#"to-addr="10.0.0.9""#,
             r#"to-addr="2001:db8::9" to-port="80""#,
         ]);
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "<forward-port port=\"{}\" protocol=\"tcp\" {to}/>\n",
+            "<forward-port port=\"{}\" protocol=\"tcp\" {to}/>",
             random.pick(PORTS)
         );
     }

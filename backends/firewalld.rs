@@ -203,7 +203,7 @@ impl Firewalld {
 
     /// The ports that a zone has by name after the next reload; all of them where that cannot be told, so that nothing
     /// of an admin's is taken for ours.
-    fn saved(&self, zone: &str) -> PortSet {
+    fn saved(zone: &str) -> PortSet {
         match Configuration::read(Path::new("/")) {
             Ok(configuration) => permanent::ports_of(&configuration, zone),
             Err(error) => {
@@ -223,7 +223,7 @@ impl Firewalld {
             &self.choice,
             &mut ruleset,
             scope,
-            |zone| self.saved(zone),
+            Self::saved,
         )?;
         Ok(ruleset)
     }

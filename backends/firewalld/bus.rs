@@ -22,6 +22,7 @@ const CONFIG_OBJECT: &str = "/org/fedoraproject/FirewallD1/config";
 
 const MAIN: &str = "org.fedoraproject.FirewallD1";
 const ZONE: &str = "org.fedoraproject.FirewallD1.zone";
+const POLICY: &str = "org.fedoraproject.FirewallD1.policy";
 const CONFIG: &str = "org.fedoraproject.FirewallD1.config";
 const CONFIG_ZONE: &str = "org.fedoraproject.FirewallD1.config.zone";
 const CONFIG_SERVICE: &str = "org.fedoraproject.FirewallD1.config.service";
@@ -209,14 +210,28 @@ impl Bus {
         self.get(OBJECT, MAIN, "queryPanicMode", &())
     }
 
+    /// Every policy there is.
+    pub(super) fn policies(&self) -> Result<Vec<String>> {
+        self.get(OBJECT, POLICY, "getPolicies", &())
+    }
+
     /// The ports that are open in a zone by name, each with its protocol; not those of its services.
     pub(super) fn ports(&self, zone: &str) -> Result<Vec<Vec<String>>> {
-        self.get(OBJECT, ZONE, "getPorts", &zone)
+        self.of_zone("getPorts", zone)
     }
 
     /// The services of a zone.
     pub(super) fn services(&self, zone: &str) -> Result<Vec<String>> {
-        self.get(OBJECT, ZONE, "getServices", &zone)
+        self.of_zone("getServices", zone)
+    }
+
+    /// What a zone has; nothing when it is gone.
+    fn of_zone<R: Default + DeserializeOwned + Type>(&self, method: &str, zone: &str) -> Result<R> {
+        match self.ask(OBJECT, ZONE, method, &zone)? {
+            Ok(found) => Ok(found),
+            Err(exception) if exception.is("INVALID_ZONE") => Ok(R::default()),
+            Err(exception) => Err(exception.into()),
+        }
     }
 
     /// A service as it was loaded; `None` when none of that name was.

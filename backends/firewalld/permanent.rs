@@ -187,49 +187,40 @@ impl Permanent {
             };
         }
         let all: Vec<&str> = missing.iter().map(|(zone, _)| *zone).collect();
-        let (useful, refusals) = self.useful(desired, missing, &all);
-        let needed: Vec<&str> = useful.iter().map(|(zone, _)| *zone).collect();
-        // What no zone can let in stays out of the service; what one needs and another does not is in it.
-        let stuck = useful
-            .iter()
-            .fold(desired.ports.clone(), |stuck, (_, ports)| {
-                stuck.intersection(ports)
-            });
-        let mut ports = desired.ports.difference(&stuck);
-        if needed.is_empty() {
-            ports = PortSet::EMPTY;
-        }
+        let (needed, refusals) = self.needed(desired, &missing, &all);
         Plan {
-            edits: self.edits(&needed, &self.wanted(&ports)),
+            edits: self.edits(&needed, &self.wanted(&desired.ports)),
             refusals,
         }
     }
 
-    /// The zones where the service helps, each with the ports that it does not open there; and what keeps those closed.
-    fn useful<'z>(
+    /// The zones where the service helps, or is already and will once nothing stands in the way; and what does.
+    fn needed<'z>(
         &self,
         desired: &Desired,
-        missing: Vec<(&'z str, PortSet)>,
+        missing: &[(&'z str, PortSet)],
         all: &[&str],
-    ) -> (Vec<(&'z str, PortSet)>, Vec<Refusal>) {
+    ) -> (Vec<&'z str>, Vec<Refusal>) {
         let with = self.with_service(Some(&desired.ports), all);
         let mut ruleset = with.ruleset(&self.interfaces);
         self.division.narrow(&mut ruleset);
-        let (mut useful, mut refusals) = (Vec::new(), Vec::new());
+        let policies: Vec<String> = self.configuration.policies.keys().cloned().collect();
+        let having = self.having(SERVICE);
+        let (mut needed, mut refusals) = (Vec::new(), Vec::new());
         for (zone, members) in &self.division.opened {
             let mut stuck = PortSet::EMPTY;
             for blocker in zones::blockers(&mut ruleset, zone, members, desired) {
                 stuck = stuck.union(&blocker.ports);
-                zones::note(&mut refusals, blocker.refusal(false));
+                zones::note(&mut refusals, blocker.refusal(false, &policies));
             }
             let lacks = missing.iter().find(|(name, _)| *name == zone.name);
             if let Some((name, lacks)) = lacks
-                && !stuck.covers(lacks)
+                && (!stuck.covers(lacks) || having.contains(name))
             {
-                useful.push((*name, stuck));
+                needed.push(*name);
             }
         }
-        (useful, refusals)
+        (needed, refusals)
     }
 
     /// The configuration with the service of ours in these zones, and nowhere else.

@@ -12,7 +12,7 @@ use super::{Content, Edit, SERVICE, is_ours, permanent};
 use crate::backend::{Desired, Plan, Refusal, Scope};
 use crate::error::Result;
 use crate::host::owned::Owned;
-use crate::model::ports::PortSet;
+use crate::model::ports::{PortRange, PortSet};
 use crate::model::ruleset::Ruleset;
 
 /// The running firewalld as it was last read.
@@ -28,6 +28,7 @@ pub(super) struct Runtime {
     /// The ports that are open by name, of the zones that are to be opened.
     ports: BTreeMap<String, PortSet>,
     panics: bool,
+    policies: Vec<String>,
     choice: Choice,
 }
 
@@ -85,10 +86,11 @@ impl Runtime {
             choice: choice.clone(),
             ..Self::default()
         };
-        runtime.read_records(bus, owned, permanent)?;
+        runtime.read_records(bus, owned, scope, permanent)?;
         runtime.read_loaded(bus, names, scope)?;
         if scope == Scope::Everything {
             runtime.panics = bus.panics()?;
+            runtime.policies = bus.policies()?;
             for (zone, _) in &runtime.division.opened {
                 let ports = ports(bus, &zone.name)?.into_iter().collect();
                 runtime.ports.insert(zone.name.clone(), ports);
@@ -101,8 +103,13 @@ impl Runtime {
         &mut self,
         bus: &Bus,
         owned: &Owned,
+        scope: Scope,
         permanent: impl Fn(&str) -> PortSet,
     ) -> Result<()> {
+        // What is saved matters only when something is to be taken away.
+        let saved = |zone: &str, ports: PortRange| {
+            scope == Scope::Everything && permanent(zone).covers(&PortSet::from(ports))
+        };
         let lines = owned.read()?;
         let records: Vec<Record> = lines
             .iter()
@@ -111,8 +118,7 @@ impl Runtime {
         for record in records {
             let present = match &record.what {
                 What::Ports(wanted) => {
-                    ports(bus, &record.zone)?.contains(wanted)
-                        && !permanent(&record.zone).covers(&PortSet::from(*wanted))
+                    ports(bus, &record.zone)?.contains(wanted) && !saved(&record.zone, *wanted)
                 }
                 What::Service(service) => bus.services(&record.zone)?.contains(service),
             };
@@ -254,7 +260,7 @@ impl Runtime {
             if placed || ports.is_empty() {
                 for blocker in zones::blockers(&mut after, zone, members, desired) {
                     useful = useful.difference(&blocker.ports);
-                    zones::note(&mut refusals, blocker.refusal(self.panics));
+                    zones::note(&mut refusals, blocker.refusal(self.panics, &self.policies));
                 }
             }
             let (services, useful) = self.choice.split(&useful);
@@ -286,7 +292,7 @@ impl Runtime {
 }
 
 /// The TCP ports that a zone of the running firewalld has by name, one by one as they were added.
-fn ports(bus: &Bus, zone: &str) -> Result<Vec<crate::model::ports::PortRange>> {
+fn ports(bus: &Bus, zone: &str) -> Result<Vec<PortRange>> {
     let ports = bus.ports(zone)?;
     Ok(ports
         .iter()

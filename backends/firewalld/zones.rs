@@ -267,7 +267,7 @@ pub(super) struct Blocker {
 
 impl Blocker {
     /// What stands in the way, by its name; it is never gone round.
-    pub(super) fn refusal(&self, panics: bool) -> Refusal {
+    pub(super) fn refusal(&self, panics: bool, policies: &[String]) -> Refusal {
         let (code, what, hint) = if panics {
             (
                 "firewalld-panic",
@@ -281,7 +281,7 @@ impl Blocker {
                 "let them in there too: pasvsync edits nothing beside a running firewalld"
                     .to_owned(),
             )
-        } else if let Some(policy) = self.policy() {
+        } else if let Some(policy) = self.policy(policies) {
             (
                 "firewalld-rule",
                 format!("firewalld's policy {policy} closes the ports"),
@@ -304,15 +304,16 @@ impl Blocker {
         }
     }
 
-    /// The policy whose chain it is: `filter_IN_policy_NAME_deny`, `IN_policy_NAME_pre` and the like.
-    pub(super) fn policy(&self) -> Option<&str> {
-        let (_, name) = self.chain.split_once("IN_policy_")?;
-        let ends = ["_pre", "_log", "_deny", "_allow", "_post"];
-        Some(
-            ends.iter()
-                .find_map(|end| name.strip_suffix(end))
-                .unwrap_or(name),
-        )
+    /// The policy whose chain it is: of nftables `filter_IN_policy_NAME`, of iptables `IN_NAME`, maybe with what it is for
+    /// behind that.
+    fn policy<'p>(&self, policies: &'p [String]) -> Option<&'p String> {
+        let (_, name) = self.chain.split_once("IN_")?;
+        let name = name.strip_prefix("policy_").unwrap_or(name);
+        let ends = ["", "_pre", "_log", "_deny", "_allow", "_post"];
+        policies.iter().find(|policy| {
+            let rest = name.strip_prefix(policy.as_str());
+            rest.is_some_and(|rest| ends.contains(&rest))
+        })
     }
 }
 
@@ -404,7 +405,11 @@ fn asking<T>(ruleset: &mut Ruleset, question: Question, ask: impl FnOnce(&Rulese
             ruleset.sources_only = false;
             led = Some(all_into(ruleset, &zone));
         }
-        Question::Interfaces(interfaces) => {
+        Question::Interfaces(mut interfaces) => {
+            // One that is down will be asked about when it is up.
+            for interface in &mut interfaces {
+                interface.up = true;
+            }
             ruleset.interfaces = interfaces;
             ruleset.sources_only = false;
         }

@@ -30,17 +30,14 @@ pub(super) fn reconcile(
 ) -> anyhow::Result<BackendOutcome> {
     let root = settings.root.as_deref().unwrap_or(Path::new("/"));
     let mut boot = BootLayer::open(root, settings.fresh);
+    let notes = boot.boot().notes().iter();
+    let notes = notes.filter(|it| it.code != MANAGED).map(note);
     if let Some(mut files) = files(settings, &boot, control) {
-        findings.extend(
-            boot.boot()
-                .notes()
-                .iter()
-                .filter(|it| it.code != MANAGED)
-                .map(note),
-        );
+        findings.extend(notes);
         return reconcile::reconcile(&mut files, desired, mode);
     }
     if let Some(mut firewalld) = firewalld(settings, control)? {
+        findings.extend(notes);
         let outcome = reconcile::reconcile(&mut firewalld, desired, mode)?;
         if mode != Mode::Remove {
             findings.extend(firewalld.notes().iter().map(note));

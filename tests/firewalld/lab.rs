@@ -75,7 +75,7 @@ pub(crate) fn possible() -> bool {
 }
 
 impl Lab {
-    /// firewalld as its package configures it, with this backend; `prepare` may change its configuration before it
+    /// firewalld with its own defaults and this backend; `prepare` may change its configuration before it
     /// starts.
     pub(crate) fn start(backend: &str, prepare: impl FnOnce(&Lab)) -> Self {
         Self::start_in(World::new(), backend, prepare)
@@ -85,14 +85,7 @@ impl Lab {
     pub(crate) fn start_in(world: World, backend: &str, prepare: impl FnOnce(&Lab)) -> Self {
         let mut lab = Self::without_firewalld(world);
         lab.edit("firewalld.conf", |text| {
-            let lines = text.lines().map(|line| {
-                if line.starts_with("FirewallBackend=") {
-                    format!("FirewallBackend={backend}\n")
-                } else {
-                    format!("{line}\n")
-                }
-            });
-            lines.collect()
+            format!("{text}FirewallBackend={backend}\n")
         });
         prepare(&lab);
         lab.boot();
@@ -103,16 +96,9 @@ impl Lab {
     /// The host without a bus and without firewalld.
     pub(crate) fn without_firewalld(world: World) -> Self {
         let folder = world.folder.path().join("host");
-        for name in ["run/dbus", "run/firewalld", "lib"] {
+        for name in ["etc", "run/dbus", "run/firewalld", "lib"] {
             fs_err::create_dir_all(folder.join(name)).expect("a folder");
         }
-        run(
-            quiet("cp")
-                .args(["-a", "/etc/firewalld"])
-                .arg(folder.join("etc")),
-            "",
-        )
-        .expect_success("copy the configuration");
         let holder = world.server.run(|| {
             let mut unshare = Command::new("unshare");
             unshare

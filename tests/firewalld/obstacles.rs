@@ -49,9 +49,15 @@ fn tell(backend: &str) {
 
     // Rules of somebody else's, beside firewalld's.
     lab.world.load(
-        "table inet mine { chain input { type filter hook input priority -5; policy drop;
-           ct state established accept; iif lo accept; tcp dport 21 accept; icmpv6 type != 1 accept
-         } }",
+        "table inet mine {
+            chain input {
+                type filter hook input priority -5; policy drop;
+                ct state established accept
+                iif lo accept
+                tcp dport 21 accept
+                icmpv6 type != 1 accept
+            }
+        }",
     );
     blocked(&lab, "beside-firewalld", "inet mine input");
     lab.world.load("delete table inet mine");
@@ -166,20 +172,31 @@ fn an_edit_by_hand_is_not_undone() {
     if !possible() {
         return;
     }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
-    lab.firewall_cmd(&["--permanent", "--add-port=2222/tcp"]);
-    lab.edit("zones/public.xml", |text| {
-        text.replace(
-            "</zone>",
-            "  <port port=\"7777\" protocol=\"tcp\"/>\n</zone>",
-        )
-    });
-    lab.pasvsync(&["sync"]).expect(0);
-    let path = lab.folder().join("etc/zones/public.xml");
-    let text = fs_err::read_to_string(path).expect("the zone's file");
-    for wanted in ["\"pasvsync\"", "\"2222\"", "\"7777\""] {
-        assert!(text.contains(wanted), "{wanted} is gone: {text}");
+    // firewalld watches the folder of the zones' files, if it was there when it started.
+    for watched in [true, false] {
+        let lab = Lab::start("nftables", |lab| {
+            if watched {
+                fs_err::create_dir(lab.folder().join("etc/zones")).expect("the folder");
+            }
+        });
+        lab.world.want(FIRST.0, FIRST.1);
+        lab.firewall_cmd(&["--permanent", "--add-port=2222/tcp"]);
+        lab.edit("zones/public.xml", |text| {
+            let line = "  <port port=\"7777\" protocol=\"tcp\"/>\n</zone>";
+            text.replace("</zone>", line)
+        });
+        if !watched {
+            let sync = lab.pasvsync(&["sync"]).expect(1);
+            let said = message(&sync, "boot-file-not-written");
+            assert!(said.contains("zones/public.xml"), "{said}");
+            lab.firewall_cmd(&["--reload"]);
+        }
+        lab.pasvsync(&["sync"]).expect(0);
+        let path = lab.folder().join("etc/zones/public.xml");
+        let text = fs_err::read_to_string(path).expect("the zone's file");
+        for wanted in ["\"pasvsync\"", "\"2222\"", "\"7777\""] {
+            assert!(text.contains(wanted), "{wanted} is gone: {text}");
+        }
     }
 }
 
@@ -189,7 +206,12 @@ fn the_control_port_comes_with_its_helper() {
     if !possible() {
         return;
     }
-    let mut lab = Lab::start("nftables", |_| {});
+    let mut lab = Lab::start("nftables", |lab| {
+        // As the package has it.
+        lab.edit("lockdown-whitelist.xml", |_| {
+            "<whitelist><user id=\"0\"/></whitelist>\n".to_owned()
+        });
+    });
     lab.world.want(FIRST.0, FIRST.1);
     let before = lab.everything();
     lab.firewall_cmd(&["--lockdown-on"]);

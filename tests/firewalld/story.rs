@@ -11,12 +11,6 @@ pub(super) const FIRST: (u16, u16) = (50_000, 50_100);
 pub(super) const SECOND: (u16, u16) = (50_050, 50_150);
 
 impl Lab {
-    /// For each family, whether the client gets a connection to `port`.
-    pub(super) fn connects(&self, port: u16) -> [bool; 2] {
-        let [ipv4, ipv6] = self.world.reached_both([&[port], &[port]], |_, _| false);
-        [ipv4.contains(&port), ipv6.contains(&port)]
-    }
-
     /// Every port is open to the client in both families, or none is.
     #[track_caller]
     pub(super) fn assert_open(&self, ports: &[u16], open: bool) {

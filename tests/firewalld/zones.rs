@@ -75,6 +75,28 @@ fn a_zone_of_an_interface_with_iptables() {
     }
 }
 
+/// A zone that nothing comes in by yet is asked about as if it did.
+#[test]
+fn a_zone_of_an_interface_that_is_down() {
+    if !possible() {
+        return;
+    }
+    let lab = Lab::start_in(World::with_inside(), "nftables", |_| {});
+    lab.world.want(FIRST.0, FIRST.1);
+    lab.world
+        .command("ip", &["link", "set", "eth1", "down"], "")
+        .expect_success("ip");
+    both(&lab, &["--zone=public", "--add-service=ftp"]);
+    both(&lab, &["--zone=dmz", "--change-interface=eth1"]);
+    lab.pasvsync(&["sync"]).expect(0);
+    assert!(!lab.query(&["--zone=dmz", "--query-port=50000-50100/tcp"]));
+    assert!(!lab.query(&["--permanent", "--zone=dmz", "--query-service=pasvsync"]));
+    both(&lab, &["--zone=dmz", "--add-service=ftp"]);
+    lab.pasvsync(&["sync"]).expect(0);
+    assert!(lab.query(&["--zone=dmz", "--query-port=50000-50100/tcp"]));
+    assert!(lab.query(&["--permanent", "--zone=dmz", "--query-service=pasvsync"]));
+}
+
 fn sources(backend: &str) {
     let mut lab = Lab::start(backend, |_| {});
     lab.world.want(FIRST.0, FIRST.1);

@@ -188,7 +188,7 @@ fn rich(random: &mut Random, zone: bool) -> String {
         );
         return format!("<rule{attributes}>{content}</rule>\n");
     }
-    content += &match random.below(6) {
+    let element = match random.below(6) {
         0 => format!(
             "<service name=\"{}\"/>",
             random.pick(&["ftp", "ssh", "http"])
@@ -201,15 +201,16 @@ fn rich(random: &mut Random, zone: bool) -> String {
         ),
         _ => String::new(),
     };
+    content += &element;
     if random.chance(10) {
         content += "<log prefix=\"x\"/>";
     }
-    content += &match random.below(8) {
-        0..3 => "<accept/>".to_owned(),
-        3..5 => "<drop/>".to_owned(),
-        5 => "<accept><limit value=\"5/m\"/></accept>".to_owned(),
-        6 => "<drop><limit value=\"5/m\"/></drop>".to_owned(),
-        _ => "<reject/>".to_owned(),
+    content += match random.below(8) {
+        0..3 => "<accept/>",
+        3..5 => "<drop/>",
+        5 => "<accept><limit value=\"5/m\"/></accept>",
+        6 => "<drop><limit value=\"5/m\"/></drop>",
+        _ => "<reject/>",
     };
     format!("<rule{attributes}>{content}</rule>\n")
 }

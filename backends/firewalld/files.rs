@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use self::zone::Edited;
-use super::config::{Configuration, Zone};
+use super::config::{Binding, Configuration, Zone};
 use super::permanent::Permanent;
 use super::zones::Choice;
 use super::{Content, DESCRIPTION, Edit, SERVICE};
@@ -27,6 +27,8 @@ const STOCK_ZONES: &str = "/usr/lib/firewalld/zones";
 /// As firewalld makes its files and its folders.
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o750;
+/// As many bytes has the name of an interface (`IFNAMSIZ`, without the NUL).
+const LONGEST_NAME: usize = 15;
 
 /// The permanent configuration of the system under a root.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ impl Files {
     }
 
     fn read(&self) -> Result<Permanent> {
-        let configuration = Configuration::read(&self.root)?;
+        let mut configuration = Configuration::read(&self.root)?;
         let zones = &configuration.zones;
         if let Some(zone) = self
             .choice
@@ -91,6 +93,21 @@ impl Files {
                 format!("firewalld has no zone `{zone}`"),
             )
             .with_hint(format!("its zones are {}", known.join(", "))));
+        }
+        // A zone that was chosen and has nothing yet will get an interface once the system runs.
+        let bound = configuration.active_zones();
+        let bound: Vec<String> = bound.iter().map(|zone| zone.name.clone()).collect();
+        for zone in self
+            .choice
+            .zones
+            .iter()
+            .filter(|zone| !bound.contains(zone))
+        {
+            configuration.bindings.push(Binding {
+                path: PathBuf::from("--zone"),
+                zone: zone.clone(),
+                interface: Some(format!("in-{zone}").chars().take(LONGEST_NAME).collect()),
+            });
         }
         let interfaces = stand_ins(&configuration);
         Ok(Permanent::of(configuration, interfaces, &self.choice))

@@ -131,9 +131,14 @@ impl Division {
         desired: &Desired,
         by_name: impl Fn(&str) -> PortSet,
     ) -> bool {
+        // What is down, or has no address yet, is no way in now.
+        let live = |interface: &Interface| interface.up && !interface.addresses.is_empty();
         let told = |members: &Members| {
-            members.unasked.is_empty()
-                && !(members.interfaces.is_empty() && members.sources.is_empty())
+            let by_interface = match members.interfaces.as_slice() {
+                [] => !members.sources.is_empty(),
+                interfaces => interfaces.iter().any(live),
+            };
+            members.unasked.is_empty() && by_interface
         };
         let mut silent = self.opened.iter().filter(|(_, members)| !told(members));
         let mut copy: Option<Ruleset> = None;

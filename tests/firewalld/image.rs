@@ -268,6 +268,11 @@ fn which_zones() {
         let services = image.offline(&[&format!("--zone={zone}"), "--list-services"]);
         assert_eq!(services.contains("pasvsync"), opened, "{zone}: {services}");
     }
+    // Nothing is bound to it yet.
+    image.pasvsync(&["sync", "--zone", "home"]).expect(0);
+    let services = image.offline(&["--zone=home", "--list-services"]);
+    assert!(services.contains("pasvsync"), "{services}");
+    image.pasvsync(&["check", "--zone", "home"]).expect(0);
     let wrong = image.pasvsync(&["sync", "--zone", "nosuch"]);
     assert_ne!(wrong.code, Some(0), "{wrong:?}");
     assert!(
@@ -276,10 +281,13 @@ fn which_zones() {
     );
 }
 
+/// What it is about, the files that make it so, and what is said of it.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// Nothing is written, and it is said why, where the ports cannot be opened or the files are not ours to change.
 #[test]
 fn what_is_left_alone() {
-    let cases: [(&str, &[(&str, &str)], &str); 6] = [
+    let cases: [Case<'_>; 6] = [
         (
             "somebody else's service of that name",
             &[(

@@ -117,7 +117,7 @@ pub(super) fn with_service(path: &Path, bytes: &[u8]) -> Result<Edited> {
         }
     };
     let line =
-        document.place(place.start).line + text.iter().filter(|byte| **byte == b'\n').count();
+        document.place(place.start).line + text.iter().filter(|byte| is_newline(**byte)).count();
     let mut edited = bytes.to_vec();
     edited.splice(place, text);
     Ok(Edited {
@@ -160,13 +160,17 @@ fn indent(bytes: &[u8], place: usize) -> Range<usize> {
     let before = bytes.get(..place).unwrap_or_default();
     let text = before.iter().rposition(|byte| !byte.is_ascii_whitespace());
     let blanks = text.map_or(0, |last| last + 1);
-    match before.iter().rposition(|byte| *byte == b'\n') {
+    match before.iter().rposition(|byte| is_newline(*byte)) {
         Some(newline) if newline >= blanks => {
             let carriage = newline > blanks && before.get(newline - 1) == Some(&b'\r');
             newline - usize::from(carriage)..place
         }
         _ => place..place,
     }
+}
+
+fn is_newline(byte: u8) -> bool {
+    byte == b'\n'
 }
 
 fn root_name<'a>(document: &'a Document<'_>) -> &'a str {

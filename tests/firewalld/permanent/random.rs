@@ -1,5 +1,7 @@
 //! Random configurations, each known by its seed.
 
+use std::fmt::Write as _;
+
 use crate::kernel::generator::Random;
 
 const PORTS: &[&str] = &[
@@ -85,12 +87,12 @@ fn zone(random: &mut Random, bindings: &mut Bindings) -> String {
     if random.chance(25)
         && let Some(interface) = bindings.interfaces.pop()
     {
-        text += &format!("<interface name=\"{interface}\"/>\n");
+        let _ = writeln!(text, "<interface name=\"{interface}\"/>");
     }
     for sources in [&mut bindings.ipv4, &mut bindings.ipv6] {
         if random.chance(20) && !sources.is_empty() {
             let source = sources.remove(random.below(sources.len()));
-            text += &format!("<source address=\"{source}\"/>\n");
+            let _ = writeln!(text, "<source address=\"{source}\"/>");
         }
     }
     text += &rules(random, true);
@@ -114,19 +116,20 @@ fn policy(random: &mut Random) -> String {
 fn rules(random: &mut Random, zone: bool) -> String {
     let mut text = String::new();
     for _ in 0..random.below(3) {
-        text += &format!("<service name=\"{}\"/>\n", random.pick(SERVICES));
+        let _ = writeln!(text, "<service name=\"{}\"/>", random.pick(SERVICES));
     }
     for _ in 0..random.below(3) {
         let (port, protocol) = (random.pick(PORTS), random.pick(&["tcp", "tcp", "udp"]));
-        text += &format!("<port port=\"{port}\" protocol=\"{protocol}\"/>\n");
+        let _ = writeln!(text, "<port port=\"{port}\" protocol=\"{protocol}\"/>");
     }
     if random.chance(8) {
         let protocol = random.pick(&["tcp", "gre", "6"]);
-        text += &format!("<protocol value=\"{protocol}\"/>\n");
+        let _ = writeln!(text, "<protocol value=\"{protocol}\"/>");
     }
     if random.chance(8) {
-        text += &format!(
-            "<source-port port=\"{}\" protocol=\"tcp\"/>\n",
+        let _ = writeln!(
+            text,
+            "<source-port port=\"{}\" protocol=\"tcp\"/>",
             random.pick(PORTS)
         );
     }
@@ -136,8 +139,9 @@ fn rules(random: &mut Random, zone: bool) -> String {
             r#"to-addr="10.0.0.9""#,
             r#"to-addr="2001:db8::9" to-port="80""#,
         ]);
-        text += &format!(
-            "<forward-port port=\"{}\" protocol=\"tcp\" {to}/>\n",
+        let _ = writeln!(
+            text,
+            "<forward-port port=\"{}\" protocol=\"tcp\" {to}/>",
             random.pick(PORTS)
         );
     }
@@ -151,11 +155,11 @@ fn rich(random: &mut Random, zone: bool) -> String {
     let family = random.pick(&["", "ipv4", "ipv6"]);
     let mut attributes = String::new();
     if !family.is_empty() {
-        attributes += &format!(" family=\"{family}\"");
+        let _ = write!(attributes, " family=\"{family}\"");
     }
     if random.chance(50) {
         let priority = random.pick(&["-10", "-1", "1", "10"]);
-        attributes += &format!(" priority=\"{priority}\"");
+        let _ = write!(attributes, " priority=\"{priority}\"");
     }
     let mut content = String::new();
     let sources = match family {
@@ -168,20 +172,23 @@ fn rich(random: &mut Random, zone: bool) -> String {
         let source = random.pick(sources);
         // iptables takes no inverted "every address".
         let invert = if source.ends_with("/0") { "" } else { invert };
-        content += &format!("<source address=\"{source}\"{invert}/>");
+        let _ = write!(content, "<source address=\"{source}\"{invert}/>");
     } else if random.chance(10) {
-        content += &format!("<source mac=\"00:11:22:33:44:55\"{invert}/>");
+        let _ = write!(content, "<source mac=\"00:11:22:33:44:55\"{invert}/>");
     }
     if family == "ipv4" && random.chance(20) {
         let address = random.pick(&["192.0.2.1", "192.0.2.0/24", "10.0.0.0/8"]);
-        content += &format!("<destination address=\"{address}\"/>");
+        let _ = write!(content, "<destination address=\"{address}\"/>");
     }
     if zone && !family.is_empty() && random.chance(12) {
         let port = random.pick(PORTS);
-        content += &format!("<forward-port port=\"{port}\" protocol=\"tcp\" to-port=\"99\"/>");
+        let _ = write!(
+            content,
+            "<forward-port port=\"{port}\" protocol=\"tcp\" to-port=\"99\"/>"
+        );
         return format!("<rule{attributes}>{content}</rule>\n");
     }
-    content += &match random.below(6) {
+    let element = match random.below(6) {
         0 => format!(
             "<service name=\"{}\"/>",
             random.pick(&["ftp", "ssh", "http"])
@@ -194,15 +201,16 @@ fn rich(random: &mut Random, zone: bool) -> String {
         ),
         _ => String::new(),
     };
+    content += &element;
     if random.chance(10) {
         content += "<log prefix=\"x\"/>";
     }
-    content += &match random.below(8) {
-        0..3 => "<accept/>".to_owned(),
-        3..5 => "<drop/>".to_owned(),
-        5 => "<accept><limit value=\"5/m\"/></accept>".to_owned(),
-        6 => "<drop><limit value=\"5/m\"/></drop>".to_owned(),
-        _ => "<reject/>".to_owned(),
+    content += match random.below(8) {
+        0..3 => "<accept/>",
+        3..5 => "<drop/>",
+        5 => "<accept><limit value=\"5/m\"/></accept>",
+        6 => "<drop><limit value=\"5/m\"/></drop>",
+        _ => "<reject/>",
     };
     format!("<rule{attributes}>{content}</rule>\n")
 }

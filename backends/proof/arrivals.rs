@@ -68,6 +68,12 @@ fn bridge_of<'a>(ruleset: &'a Ruleset, port: &Interface) -> Option<&'a Interface
     others.find(|other| other.bridge && other.name == *master)
 }
 
+/// Whether an interface with addresses belongs to a VRF: prerouting sees its packets twice, as those of the VRF the
+/// second time, and so does input (`vrf_ip_rcv`). The parts of a bond have no addresses.
+pub(super) fn is_in_vrf(ruleset: &Ruleset, interface: &Interface) -> bool {
+    interface.master.is_some() && bridge_of(ruleset, interface).is_none()
+}
+
 /// Whether packets of an interface pass a bridge of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bridged {

@@ -174,7 +174,7 @@ pub(super) struct Packet<'a> {
     pub(super) priority: i32,
     /// The family of the table that sees it.
     pub(super) table: TableFamily,
-    /// Where it comes in or goes out; `None` where that is one of several ports of a bridge.
+    /// Where it comes in or goes out; `None` where rules may see another: one of several ports of a bridge, or a VRF.
     pub(super) interface: Option<&'a Interface>,
     pub(super) local: Option<IpAddr>,
     /// The client's address, where the question is about a certain one.
@@ -411,13 +411,12 @@ impl Packet<'_> {
         length: usize,
         bytes: &mut Vec<Byte>,
     ) -> Option<()> {
+        self.consulted_interface
+            .set(there || self.interface.is_none() || self.consulted_interface.get());
         let Some(interface) = self.interface else {
             bytes.extend((0..length).map(|_| Byte::other()));
             return Some(());
         };
-        if there {
-            self.consulted_interface.set(true);
-        }
         let interface = there.then_some(interface);
         match (field, interface) {
             (Field::InputInterface | Field::OutputInterface, interface) => {

@@ -316,3 +316,26 @@ fn every_small_ruleset() {
     assert!(followed > 30_000, "only {followed} packets");
     println!("{followed} packets");
 }
+
+/// Rules see the VRF where the packet came in by one of its interfaces. Not every kernel has them, so that this is no
+/// kernel test.
+#[test]
+fn the_interface_of_a_vrf_is_another() {
+    let mut host = host();
+    host.interfaces[0].master = Some("red".to_owned());
+    for name in ["red", "eth0"] {
+        let mut padded = [0; 16];
+        padded[..name.len()].copy_from_slice(name.as_bytes());
+        let drop = Rule {
+            statements: vec![
+                equal(Field::InputInterfaceName, &padded),
+                Statement::Verdict(Verdict::Drop),
+            ]
+            .into(),
+            ..Rule::default()
+        };
+        host.tables[0].chains[0].rules = Some(vec![drop]);
+        let judgement = judge(&host, Family::Ipv4, &PortSet::from(PortRange::single(PORT)));
+        assert_eq!(judgement.map.reach(PORT), Some(Reach::Restricted), "{name}");
+    }
+}

@@ -1,25 +1,16 @@
 //! For which ports a packet surely passes a test, and for which it may.
 
+mod remote;
+
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::Family;
 use crate::model::ruleset::{
     Element, ElementKey, Elements, Operator, Set, Test, Uncertainty, Verdict,
 };
 
+use self::remote::{among_addresses, remote, remote_between, remote_port};
 use super::packet::{Byte, Origin};
 use super::scope::Ports;
-
-/// A source test that singles out less than one address in so many powers of two is a ban or an exception: an unknown
-/// remote address does not match it. Of `2000::/3` only small parts are in use: a registry has a /12 or two.
-fn narrow_bits(about: About<'_>) -> u32 {
-    match about.family {
-        Family::Ipv4 => 8,
-        Family::Ipv6 => 16,
-    }
-}
-
-/// The part of `2000::/3` that is in use, in powers of two.
-const USED_BITS: u32 = 6;
 
 /// The whole of what [`Truth::share`] counts.
 pub(super) const ALL_ADDRESSES: u64 = 1 << 32;
@@ -303,37 +294,6 @@ impl Wanted {
     }
 }
 
-/// A test that singles out one remote address in `2^bits`.
-fn remote(bits: u32, about: About<'_>) -> Truth {
-    if bits == 0 {
-        Truth::always()
-    } else if bits < narrow_bits(about) {
-        Truth::some_sources()
-    } else {
-        let unused = match about.family {
-            Family::Ipv4 => 0,
-            Family::Ipv6 => USED_BITS,
-        };
-        Truth {
-            share: ALL_ADDRESSES.checked_shr(bits - unused).unwrap_or(0),
-            ..Truth::exception()
-        }
-    }
-}
-
-/// A client's port is an unprivileged one.
-fn remote_port(ports: &PortSet) -> Truth {
-    let unprivileged: PortSet = PortRange::new(1024, u16::MAX).into_iter().collect();
-    let used = ports.intersection(&unprivileged);
-    if used == unprivileged {
-        Truth::always()
-    } else if used.is_empty() {
-        Truth::never()
-    } else {
-        Truth::maybe(Uncertainty::Source)
-    }
-}
-
 /// The ports whose masked bits are these, among those asked for: half of all ports would be an interval each. `None`: no
 /// bit is looked at.
 fn masked((mask, bits): (u16, u16), among: &PortSet) -> Option<PortSet> {
@@ -447,49 +407,6 @@ fn port_values(high: Byte, low: Byte, bounds: &std::ops::RangeInclusive<u16>) ->
         .collect()
 }
 
-/// An interval of remote addresses: narrow ones are exceptions.
-fn remote_between(bytes: &[Byte], first: &[u8], last: &[u8], about: About<'_>) -> Truth {
-    let number = |data: &[u8]| {
-        data.iter()
-            .fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte))
-    };
-    let (mut low, mut high) = (number(first), number(last));
-    // The unicast addresses that a remote client can have: below 224.0.0.0, or 2000::/3; for a part of an address, all.
-    let (from, to) = match (about.family, bytes.len()) {
-        (Family::Ipv4, 4) => (0, 0xdfff_ffff),
-        (Family::Ipv6, 16) => (0x2_u128 << 124, (0x4_u128 << 124) - 1),
-        (_, length) => (
-            0,
-            u128::MAX
-                .checked_shr(128 - 8 * length.min(16) as u32)
-                .unwrap_or(0),
-        ),
-    };
-    low = low.max(from);
-    high = high.min(to);
-    if low > high {
-        return Truth::never();
-    }
-    if low == from && high == to {
-        return Truth::always();
-    }
-    let narrow = high - low <= (to - from) >> narrow_bits(about);
-    if narrow {
-        let unused = if about.family == Family::Ipv6 {
-            USED_BITS
-        } else {
-            0
-        };
-        let unit = ((to - from) >> (32 + unused)).max(1);
-        Truth {
-            share: u64::try_from((high - low + 1) / unit).unwrap_or(ALL_ADDRESSES),
-            ..Truth::exception()
-        }
-    } else {
-        Truth::some_sources()
-    }
-}
-
 /// Whether the bytes are in the set.
 pub(super) fn lookup(bytes: &[Byte], set: &Set, about: About<'_>) -> Truth {
     match &set.elements {
@@ -550,22 +467,6 @@ pub(super) fn verdicts<'a>(
         decided.push((truth, element.verdict.as_ref()));
     }
     decided
-}
-
-/// An unknown remote address is not among many, unless they are the greater part of all.
-fn among_addresses(bytes: &[Byte], share: u64) -> Truth {
-    let remote = bytes
-        .iter()
-        .any(|byte| byte.origin == Origin::Remote && byte.known != 0xff);
-    if remote {
-        let truth = Truth {
-            share,
-            ..Truth::exception()
-        };
-        truth.added_up()
-    } else {
-        Truth::maybe(Uncertainty::NotDecoded)
-    }
 }
 
 fn element_truth(bytes: &[Byte], element: &Element, set: &Set, about: About<'_>) -> Truth {

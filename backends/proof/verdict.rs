@@ -6,7 +6,9 @@ use crate::model::ports::PortSet;
 use crate::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use crate::model::ruleset::{BaseChain, ChainKind, Hook, Interface, Ruleset, Table, TableFamily};
 
-use super::arrivals::{Bridged, arrivals, hooks, is_link_local, is_of, only_port, sees};
+use super::arrivals::{
+    Bridged, arrivals, hooks, is_in_vrf, is_link_local, is_of, only_port, sees,
+};
 use super::describe;
 use super::flow::Memory;
 use super::names::Names;
@@ -203,6 +205,7 @@ impl<'a> Way<'a> {
         let mut shares = Vec::new();
         let bridged = Bridged::of(self.ruleset, self.interface);
         let port = only_port(self.ruleset, self.interface);
+        let plain = (!is_in_vrf(self.ruleset, self.interface)).then_some(self.interface);
         for phase in Phase::ALL {
             for (in_bridge, hook) in hooks(phase, bridged) {
                 // The first rule that translates settles it; further nat chains are not asked (`nf_nat_inet_fn`).
@@ -225,11 +228,7 @@ impl<'a> Way<'a> {
                         hook,
                         priority: base.priority,
                         table: table.family,
-                        interface: if in_bridge {
-                            port
-                        } else {
-                            Some(self.interface)
-                        },
+                        interface: if in_bridge { port } else { plain },
                         local: self.address,
                         remote: self.remote,
                         consulted_interface: false.into(),

@@ -69,6 +69,18 @@ agrees! {
         tcp dport vmap { 50000 : continue, 50050 : accept } drop
     }
     }";
+    /// The packet goes to another port, behind the back of connection tracking.
+    a_port_that_is_rewritten: "table inet t { chain r { type filter hook prerouting priority -300;
+        tcp dport 50000 tcp dport set 22
+    }
+    }";
+    /// Everything else is dropped, what continues or comes back is not.
+    a_map_for_everything_else: "table inet t { chain back { counter; }
+    chain c { type filter hook input priority 0;
+        ct state established accept
+        tcp dport vmap { 50000 : continue, 50050 : jump back, * : drop }
+    }
+    }";
     /// The registries hold a /12 each: a twelfth of the IPv6 Internet is not narrow.
     wide_ipv6_prefixes: "table inet t { chain c { type filter hook input priority 0;
         ip6 saddr 2000::/12 tcp dport 50000 drop

@@ -100,6 +100,14 @@ judged! {
     everybody_else_of_intervals: [Restricted, Open],
         "ip saddr @four tcp dport 50000 drop",
         [set("four", INTERVAL4, single("*"))];
+    /// No unicast address begins so: nobody is shut out.
+    multicast_addresses: [Open, Open],
+        "ip saddr 224.0.0.0/3 tcp dport 50000 drop; ip6 saddr ff00::/8 tcp dport 50000 drop",
+        [""];
+    /// The port is meant for one source: not for everybody, but not for nobody.
+    an_accept_for_one: [Restricted, Closed],
+        "ip saddr 192.0.2.1 tcp dport 50000 accept; tcp dport 50000 drop",
+        [""];
     single_addresses: [Open, Open],
         "ip saddr @four drop",
         [set("four", "ipv4_addr", single(""))];

@@ -15,6 +15,9 @@ fn ethernet(name: &str) -> Interface {
         group: 0,
         up: true,
         loopback: false,
+        bridge: false,
+        stacked: false,
+        master: None,
         addresses: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
     }
 }

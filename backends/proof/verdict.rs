@@ -6,9 +6,7 @@ use crate::model::ports::PortSet;
 use crate::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use crate::model::ruleset::{BaseChain, ChainKind, Hook, Interface, Ruleset, Table, TableFamily};
 
-use super::arrivals::{
-    Bridged, arrivals, hooks, is_in_vrf, is_link_local, is_of, only_port, sees,
-};
+use super::arrivals::{Bridged, arrivals, hooks, is_in_vrf, is_link_local, is_of, only_port, sees};
 use super::describe;
 use super::flow::Memory;
 use super::names::Names;

@@ -77,11 +77,10 @@ impl Style {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => {
-                !anstyle_query::no_color()
-                    && (anstyle_query::clicolor_force()
-                        || (stream.is_terminal()
-                            && anstyle_query::clicolor() != Some(false)
-                            && anstyle_query::term_supports_color()))
+                let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+                let forced = variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+                let dumb = variable("TERM").is_some_and(|value| value == "dumb");
+                variable("NO_COLOR").is_none() && (forced || stream.is_terminal() && !dumb)
             }
         };
         if colored { Self::Colored } else { Self::Plain }

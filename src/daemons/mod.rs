@@ -88,6 +88,13 @@ pub struct Trial {
     pub environment: Vec<(String, String)>,
 }
 
+/// Whether an admin may edit the path to configure a daemon: programs are told by their folder.
+fn is_configuration(path: &Path) -> bool {
+    let program = |folder: &Path| folder.ends_with("sbin") || folder.ends_with("bin");
+    let mut places = NOT_CONFIGURATION.iter();
+    !places.any(|place| path.starts_with(place)) && !path.parent().is_some_and(program)
+}
+
 /// Every daemon that pasvsync knows.
 const DAEMONS: &[&dyn Daemon] = &[
     &pure_ftpd::PureFtpd,
@@ -118,8 +125,6 @@ const NOT_CONFIGURATION: &[&str] = &[
     "/run",
     "/sys",
     "/usr/lib",
-    "/usr/sbin",
-    "/usr/bin",
     "/usr/local/lib/systemd",
 ];
 
@@ -279,11 +284,7 @@ fn read(
     let loose = host.disk.take_loose();
     if let Some(reading) = readings.first_mut() {
         let mut consulted = host.disk.take_consulted();
-        consulted.retain(|path| {
-            !NOT_CONFIGURATION
-                .iter()
-                .any(|place| path.starts_with(place))
-        });
+        consulted.retain(|path| is_configuration(path));
         reading.consulted = consulted.into_iter().collect();
         advice::about_writers(&loose, reading);
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use firewall::host::file::{read_private, write_private};
+use firewall::host::file::{read_private, remove_leftover, remove_private, write_private};
 
 /// The folder, under the root.
 const FOLDER: &str = "var/lib/pasvsync";
@@ -32,9 +32,12 @@ pub fn last_change(root: &Path) -> Option<u64> {
 
 /// Forgets it, and removes the folder when nothing else is in it.
 pub fn forget(root: &Path) {
-    let folder = root.join(FOLDER);
-    if std::fs::remove_file(folder.join(NAME)).is_ok() {
-        // Stays unless it is empty now.
-        let _ = std::fs::remove_dir(folder);
+    if let Err(error) = remove_private(&root.join(FOLDER), NAME) {
+        tracing::warn!("the time of the last change stays remembered: {error}");
     }
+}
+
+/// Removes what a run that was killed may have left.
+pub fn tidy(root: &Path) {
+    remove_leftover(&root.join(FOLDER).join(NAME));
 }

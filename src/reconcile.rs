@@ -192,7 +192,15 @@ fn reconcile_layer<B: Backend>(
             }
             return Ok((done(true, reach, made, Vec::new()), filters));
         }
+        let first = ruleset.generation;
         let ruleset = backend.ruleset(layer, Scope::Everything)?;
+        // What was judged is not what the plan would be made for.
+        let reach = if ruleset.generation == first {
+            reach
+        } else {
+            judge(&ruleset, desired)
+        };
+        let open = reach.iter().all(ReachMap::all_open);
         let plan = backend.plan(layer, &ruleset, desired)?;
         if mode == Mode::Check || plan.edits.is_empty() {
             let planned = plan.edits.iter().map(ToString::to_string);

@@ -12,7 +12,7 @@ use super::load::programs;
 use super::sources::{Digest, Fingerprint, Source, digest, of_load};
 use crate::backend::{Desired, Proof};
 use crate::error::ErrorKind;
-use crate::host::file::{read_private, write_private};
+use crate::host::file::{read_private, remove_private, write_private};
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use crate::model::ruleset::Interface;
@@ -124,10 +124,8 @@ pub(crate) fn store(boot: &Boot, key: &Digest, proof: &Proof) {
 
 /// Forgets the remembered proof, and removes its folder when nothing else is in it.
 pub(crate) fn forget(boot: &Boot) {
-    let path = boot.root.join(FOLDER).join(NAME);
-    if std::fs::remove_file(path).is_ok() {
-        // Stays unless it is empty now.
-        let _ = std::fs::remove_dir(boot.root.join(FOLDER));
+    if let Err(error) = remove_private(&boot.root.join(FOLDER), NAME) {
+        tracing::debug!("the proof of the next boot stays remembered: {error}");
     }
 }
 

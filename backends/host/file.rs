@@ -321,6 +321,14 @@ fn attribute(file: &File, name: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(value)
 }
 
+/// Where a file's successor is written.
+fn temporary_of(path: &Path) -> PathBuf {
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(path.file_name().unwrap_or_default());
+    hidden.push(".pasvsync");
+    path.with_file_name(hidden)
+}
+
 /// A file beside another, gone when it is dropped unless it has taken the other's place.
 struct Temporary {
     path: PathBuf,
@@ -331,11 +339,7 @@ impl Temporary {
     /// The name begins with a dot, so that no `include "*"` meets it, and is the same each time, so that what a killed
     /// run left behind does not stay for ever.
     fn create(beside: &Path) -> Result<Self> {
-        let name = beside.file_name().unwrap_or_default();
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(".pasvsync");
-        let path = beside.with_file_name(hidden);
+        let path = temporary_of(beside);
         let _ = std::fs::remove_file(&path);
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -413,6 +417,29 @@ pub fn write_private(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
         .map_err(|errno| failed("write", &path, errno.into()))?;
     temporary.keep();
     Ok(())
+}
+
+/// Removes a file of our own, with what a killed [`write_private`] may have left beside it, and the folder when nothing
+/// else is in it. What is not there need not be removed.
+///
+/// # Errors
+/// As the system says.
+pub fn remove_private(folder: &Path, name: &str) -> Result<()> {
+    let path = folder.join(name);
+    let removed = remove_leftover(&path);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed("remove", &path, error));
+        }
+        Err(_) if !removed => {}
+        _ => drop(std::fs::remove_dir(folder)),
+    }
+    Ok(())
+}
+
+/// Removes what a killed [`write_private`] may have left beside a file; whether there was any.
+pub fn remove_leftover(path: &Path) -> bool {
+    std::fs::remove_file(temporary_of(path)).is_ok()
 }
 
 /// Reads a file of our own; `None` when there is none.

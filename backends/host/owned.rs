@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file::{read_private, write_private};
+use super::file::{read_private, remove_private, write_private};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The folder, under the root.
@@ -69,15 +69,7 @@ impl Owned {
             text.push('\n');
             return write_private(&self.folder, &self.name, text.as_bytes());
         }
-        match std::fs::remove_file(self.folder.join(&self.name)) {
-            Ok(()) => {
-                // Stays unless it is empty now.
-                let _ = std::fs::remove_dir(&self.folder);
-                Ok(())
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        remove_private(&self.folder, &self.name)
     }
 }
 

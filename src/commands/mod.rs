@@ -111,7 +111,8 @@ fn reconcile(
     match mode {
         Mode::Sync if outcome.changed => history::record(root),
         Mode::Remove => history::forget(root),
-        Mode::Sync | Mode::Check => {}
+        Mode::Sync => history::tidy(root),
+        Mode::Check => {}
     }
     let changed = outcome.changed;
     let helper = outcome.helper.clone();

@@ -1,18 +1,17 @@
 //! Every object that `--output json` prints fits the schema, and the schema is as strict as it looks.
 
+use clap::ValueEnum;
+use pasvsync::cli::BackendChoice;
 use serde_json::Value;
 
 use super::support::Host;
+use crate::support::program::SCHEMA;
 
 const POLICY_DROP: &str = include_str!("../../examples/default-deny.nft");
-const SCHEMA: &str = include_str!("../../schema/report.schema.json");
+const TEXT: &str = include_str!("../../schema/report.schema.json");
 
 fn host(configuration: &str) -> Host {
     Host::new(configuration).filtered(POLICY_DROP)
-}
-
-fn validator() -> jsonschema::Validator {
-    jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap()
 }
 
 /// Runs the commands, and checks the last one's object and exit status.
@@ -21,7 +20,7 @@ fn object(host: &Host, commands: &[&str], status: i32) -> Option<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
     let value: Value = serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{commands:?}: {error}\n{text}\n{output:?}"));
-    let errors: Vec<String> = validator()
+    let errors: Vec<String> = SCHEMA
         .iter_errors(&value)
         .map(|error| format!("{}: {error}", error.instance_path()))
         .collect();
@@ -133,11 +132,15 @@ fn the_schema_is_strict_and_described() {
             _ => {}
         }
     }
-    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let schema: Value = serde_json::from_str(TEXT).unwrap();
     assert!(jsonschema::meta::is_valid(&schema));
     walk("", &schema);
     let names = &schema["$defs"]["daemonName"]["enum"];
     assert_eq!(*names, serde_json::json!(pasvsync::daemons::NAMES));
+    let backends = &schema["$defs"]["backend"]["properties"]["backend"]["enum"];
+    let choices = BackendChoice::value_variants().iter().skip(1);
+    let choices = choices.map(|choice| choice.to_possible_value().unwrap().get_name().to_owned());
+    assert_eq!(*backends, serde_json::json!(choices.collect::<Vec<_>>()));
     let wrong = serde_json::json!({"schema": 1, "error": {"message": "x", "extra": 1}});
-    assert!(!validator().is_valid(&wrong));
+    assert!(!SCHEMA.is_valid(&wrong));
 }

@@ -1,6 +1,7 @@
 //! The program under test, run in the server's namespace.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -9,6 +10,13 @@ use super::world::World;
 
 /// The binary under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_pasvsync");
+
+/// What every object that the program prints has to be.
+pub(crate) static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+    let schema = include_str!("../../schema/report.schema.json");
+    let schema = serde_json::from_str(schema).expect("the schema is JSON");
+    jsonschema::validator_for(&schema).expect("the schema is one")
+});
 
 /// The two families as the report names them.
 pub(crate) const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
@@ -36,7 +44,9 @@ impl Run {
     pub(crate) fn report(&self) -> Value {
         let report: Value = serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("no JSON report ({error}): {self:?}"));
-        assert_eq!(report["schema"], 1, "{self:?}");
+        if let Err(error) = SCHEMA.validate(&report) {
+            panic!("{}: {error}\n{report:#}", error.instance_path());
+        }
         report
     }
 

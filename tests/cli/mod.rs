@@ -3,6 +3,7 @@
 mod demo;
 mod generate;
 mod json;
+mod links;
 mod monitoring;
 mod readme;
 mod set_range;

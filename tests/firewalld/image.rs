@@ -361,39 +361,48 @@ fn what_is_left_alone() {
     assert_eq!(contents(&image.tree()), contents(&before), "{sync:?}");
 }
 
+/// What enables `NetworkManager`, and a connection of its.
+const UNIT: &str = "etc/systemd/system/multi-user.target.wants/NetworkManager.service";
+const CONNECTION: &str = "etc/NetworkManager/system-connections/x.nmconnection";
+
+/// What it is, the files, and what is said of them.
+type Doubtful = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    Option<&'static str>,
+);
+
 /// `NetworkManager` puts an interface whose connection has no zone into the default zone, whatever a zone's file says: only
 /// what both zones let in is open.
 #[test]
 fn interfaces_that_network_manager_may_move() {
     let dmz = "<zone><interface name=\"eth0\"/><service name=\"ftp\"/></zone>\n";
-    let unit = "etc/systemd/system/multi-user.target.wants/NetworkManager.service";
-    let connection = "etc/NetworkManager/system-connections/x.nmconnection";
-    let cases: [(&str, &[(&str, &str)], Option<&str>); 5] = [
+    let cases: [Doubtful; 5] = [
         ("no NetworkManager", &[], None),
         (
             "NetworkManager, which needs no file",
             &[
                 ("usr/lib/systemd/system/NetworkManager.service", ""),
-                (unit, ""),
+                (UNIT, ""),
             ],
             Some("NetworkManager may put eth0 into the default zone"),
         ),
         (
             "a connection of eth0",
-            &[(connection, "[connection]\ninterface-name=eth0\n")],
+            &[(CONNECTION, "[connection]\ninterface-name=eth0\n")],
             Some("x.nmconnection has no zone"),
         ),
         (
             "a connection of any interface",
-            &[(connection, "[connection]\ntype=ethernet\nzone=\n")],
+            &[(CONNECTION, "[connection]\ntype=ethernet\nzone=\n")],
             Some("x.nmconnection has no zone"),
         ),
         (
             "a connection with a zone",
             &[
                 ("usr/lib/systemd/system/NetworkManager.service", ""),
-                (unit, ""),
-                (connection, "[connection]\ninterface-name=eth0\nzone=dmz\n"),
+                (UNIT, ""),
+                (CONNECTION, "[connection]\ninterface-name=eth0\nzone=dmz\n"),
             ],
             None,
         ),

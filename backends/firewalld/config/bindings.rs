@@ -46,19 +46,21 @@ fn connections(disk: &Disk<'_>) -> Result<Vec<(Connection, Option<String>)>> {
     }
     for name in disk.list(Path::new(SCRIPTS))? {
         if name.starts_with("ifcfg-") {
-            all.extend(one(disk, &Path::new(SCRIPTS).join(name), script)?);
+            all.extend(one(disk, &Path::new(SCRIPTS).join(name), |text| {
+                Some(script(text))
+            })?);
         }
     }
     Ok(all)
 }
 
-/// The zone and the interface that a connection names; `None` for what is no connection.
-type Parsed = Option<(Option<String>, Option<String>)>;
+/// The zone and the interface that a connection names.
+type Parsed = (Option<String>, Option<String>);
 
 fn one(
     disk: &Disk<'_>,
     path: &Path,
-    parse: impl Fn(&str) -> Parsed,
+    parse: impl Fn(&str) -> Option<Parsed>,
 ) -> Result<Option<(Connection, Option<String>)>> {
     if disk.is_folder(path) {
         return Ok(None);
@@ -73,7 +75,7 @@ fn one(
 }
 
 /// `zone` and `interface-name` of `[connection]`.
-fn keyfile(text: &str) -> Parsed {
+fn keyfile(text: &str) -> Option<Parsed> {
     let (mut inside, mut known, mut zone, mut interface) = (false, false, None, None);
     for line in text.lines().map(str::trim) {
         if let Some(section) = line.strip_prefix('[') {
@@ -100,5 +102,5 @@ fn script(text: &str) -> Parsed {
         });
         values.next()
     };
-    Some((value("ZONE"), value("DEVICE")))
+    (value("ZONE"), value("DEVICE"))
 }

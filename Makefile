@@ -39,7 +39,7 @@ update: tools-test
 
 # Prints the README's table, measured here and now. Nothing else should run meanwhile.
 bench: tools-demo
-	cargo bench --locked --bench sync
+	cargo bench --locked --bench sync --bench firewalld
 
 # Known vulnerabilities, licences and origins of the dependencies; fetches the database of advisories.
 deny:

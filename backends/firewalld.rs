@@ -7,6 +7,7 @@ mod bus;
 pub mod config;
 mod edit;
 mod files;
+mod listing;
 mod permanent;
 mod records;
 pub mod ruleset;
@@ -27,7 +28,7 @@ use self::permanent::Permanent;
 use self::records::Record;
 use self::runtime::Runtime;
 use crate::backend::{Backend, Desired, Layer, Plan, Proof, Scope};
-use crate::boot::Note;
+use crate::boot::{BootLayer, Note};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::owned::Owned;
 use crate::kernel::Kernel;
@@ -51,6 +52,8 @@ pub struct Firewalld {
     choice: Choice,
     runtime: Runtime,
     permanent: Option<Permanent>,
+    /// What else boot loads.
+    boot: Option<BootLayer>,
 }
 
 /// Whether settings of a service are those of ours.
@@ -95,7 +98,15 @@ impl Firewalld {
             choice,
             runtime: Runtime::default(),
             permanent: None,
+            boot: None,
         }))
+    }
+
+    /// The same on a host where boot loads rules beside firewalld's, which are judged with them.
+    #[must_use]
+    pub fn with_boot(self, boot: BootLayer) -> Self {
+        let boot = Some(boot);
+        Self { boot, ..self }
     }
 
     /// The error that says that there is none.
@@ -232,12 +243,14 @@ impl Firewalld {
         let division = &self.runtime.division;
         let zones = division.opened.iter().chain(&division.others);
         let zones: Vec<Zone> = zones.map(|(zone, _)| zone.clone()).collect();
-        let mut permanent = Permanent::read(
-            Path::new("/"),
-            &zones,
-            netfilter::interfaces()?,
-            &self.choice,
-        )?;
+        let beside = match &mut self.boot {
+            Some(boot) => boot.beside("firewalld")?,
+            None => Vec::new(),
+        };
+        let interfaces = netfilter::interfaces()?;
+        let manager = self.boot.as_ref().is_some_and(BootLayer::network_manager);
+        let permanent = Permanent::read(Path::new("/"), &zones, manager, interfaces, &self.choice)?;
+        let mut permanent = permanent.beside(beside);
         let ruleset = permanent.ruleset();
         self.permanent = Some(permanent);
         Ok(ruleset)

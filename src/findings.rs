@@ -332,6 +332,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "a rich rule or a policy of firewalld's closes the ports, whatever the zone lets in",
     ),
     (
+        "firewalld-unknown",
+        Severity::Error,
+        "firewalld has what is not understood, such as a direct rule: nothing is opened behind it",
+    ),
+    (
         "beside-firewalld",
         Severity::Error,
         "rules that are not firewalld's close the ports as well: nothing is edited beside firewalld",
@@ -340,6 +345,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "service-name-taken",
         Severity::Error,
         "firewalld has a service `pasvsync` that pasvsync did not make: it is left alone",
+    ),
+    (
+        "firewalld-stopped",
+        Severity::Info,
+        "firewalld does not run, and is to run after the next boot: its files are judged and edited",
     ),
     (
         "zone-left-out",

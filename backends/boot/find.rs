@@ -134,6 +134,11 @@ impl Boot {
         self.enabled("pasvsync")
     }
 
+    /// Whether systemd has booted this host.
+    pub fn systemd_runs(&self) -> bool {
+        self.root == Path::new("/") && self.exists("/run/systemd/system")
+    }
+
     /// What the admin should know.
     pub fn notes(&self) -> &[Note] {
         &self.notes
@@ -376,8 +381,7 @@ impl Boot {
     /// Where systemd runs only its links count (`sd_booted(3)`). Elsewhere, in an image or a container, nothing tells which
     /// of the two will boot: either counts.
     pub(crate) fn enabled(&self, service: &str) -> bool {
-        let systemd_runs = self.root == Path::new("/") && self.exists("/run/systemd/system");
-        self.enabled_in_systemd(service) || !systemd_runs && self.enabled_in_rc(service)
+        self.enabled_in_systemd(service) || !self.systemd_runs() && self.enabled_in_rc(service)
     }
 
     fn enabled_in_systemd(&self, service: &str) -> bool {

@@ -35,7 +35,7 @@ use self::text::{Splice, Text};
 use crate::backend::{Desired, Plan, Proof};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::file::Snapshot;
-use crate::model::ruleset::{Interface, Ruleset};
+use crate::model::ruleset::{Interface, Ruleset, Table};
 use crate::{netfilter, own};
 
 /// As often the files may change while they are loaded.
@@ -158,6 +158,37 @@ impl BootLayer {
             ErrorKind::Changed,
             "the boot configuration keeps changing while it is read",
         ))
+    }
+
+    /// Whether boot starts `NetworkManager`.
+    pub fn network_manager(&self) -> bool {
+        !self.boot.elsewhere && self.boot.enabled("NetworkManager")
+    }
+
+    /// What boot loads beside the program in charge of it: both filter then, whichever comes first.
+    ///
+    /// # Errors
+    /// `NotOurs` when another such program is enabled as well; what [`BootLayer::ruleset`] says.
+    pub fn beside(&mut self, manager: &str) -> Result<Vec<Table>> {
+        if self.boot.elsewhere || !self.boot.loads() && self.boot.managed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut others = self.boot.managed.iter();
+        if let Some(other) = others.find(|other| **other != manager) {
+            return Err(Error::new(
+                ErrorKind::NotOurs,
+                format!(
+                    "{other} loads rules at boot too, beside {manager}, and those are not judged"
+                ),
+            )
+            .with_hint(format!(
+                "keep one of {other} and {manager}, and disable the other"
+            )));
+        }
+        if !self.boot.loads() {
+            return Ok(Vec::new());
+        }
+        Ok(self.ruleset()?.tables)
     }
 
     /// Whether what is ours in the ruleset is just what `desired` needs, given that its ports are open.

@@ -47,25 +47,25 @@ impl Backend for BootLayer {
     }
 }
 
-/// A backend of the running firewall, and the boot files beside it.
+/// A backend of the running firewall, and one of what the next boot loads beside it.
 #[derive(Debug)]
-pub struct WithBoot<B> {
+pub struct WithBoot<B, P = BootLayer> {
     /// What filters now.
     pub running: B,
     /// What the next boot loads.
-    pub boot: BootLayer,
+    pub boot: P,
 }
 
 /// An edit of either layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LayerEdit<E> {
+pub enum LayerEdit<E, F = Edit> {
     /// Of the running firewall.
     Running(E),
     /// Of a boot file.
-    Boot(Edit),
+    Boot(F),
 }
 
-impl<E: fmt::Display> fmt::Display for LayerEdit<E> {
+impl<E: fmt::Display, F: fmt::Display> fmt::Display for LayerEdit<E, F> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Running(edit) => edit.fmt(formatter),
@@ -74,8 +74,20 @@ impl<E: fmt::Display> fmt::Display for LayerEdit<E> {
     }
 }
 
-impl<B: Backend> Backend for WithBoot<B> {
-    type Edit = LayerEdit<B::Edit>;
+/// The edits of the running firewall, and those of boot files.
+fn divided<E: Clone, F: Clone>(edits: &[LayerEdit<E, F>]) -> (Vec<E>, Vec<F>) {
+    let (mut running, mut boot) = (Vec::new(), Vec::new());
+    for edit in edits {
+        match edit {
+            LayerEdit::Running(edit) => running.push(edit.clone()),
+            LayerEdit::Boot(edit) => boot.push(edit.clone()),
+        }
+    }
+    (running, boot)
+}
+
+impl<B: Backend, P: Backend> Backend for WithBoot<B, P> {
+    type Edit = LayerEdit<B::Edit, P::Edit>;
 
     fn name(&self) -> &'static str {
         self.running.name()
@@ -90,28 +102,28 @@ impl<B: Backend> Backend for WithBoot<B> {
     fn remembered(&self, layer: Layer, desired: &Desired) -> Option<Proof> {
         match layer {
             Layer::Runtime => self.running.remembered(layer, desired),
-            Layer::Permanent => self.boot.remembered(desired),
+            Layer::Permanent => self.boot.remembered(layer, desired),
         }
     }
 
     fn remember(&self, layer: Layer, desired: &Desired, proof: &Proof) {
         match layer {
             Layer::Runtime => self.running.remember(layer, desired, proof),
-            Layer::Permanent => self.boot.remember(desired, proof),
+            Layer::Permanent => self.boot.remember(layer, desired, proof),
         }
     }
 
     fn ruleset(&mut self, layer: Layer, scope: Scope) -> Result<Ruleset> {
         match layer {
             Layer::Runtime => self.running.ruleset(layer, scope),
-            Layer::Permanent => self.boot.ruleset(),
+            Layer::Permanent => self.boot.ruleset(layer, scope),
         }
     }
 
     fn settled(&self, layer: Layer, ruleset: &Ruleset, desired: &Desired) -> bool {
         match layer {
             Layer::Runtime => self.running.settled(layer, ruleset, desired),
-            Layer::Permanent => self.boot.settled(ruleset, desired),
+            Layer::Permanent => self.boot.settled(layer, ruleset, desired),
         }
     }
 
@@ -127,17 +139,12 @@ impl<B: Backend> Backend for WithBoot<B> {
                 self.running.plan(layer, ruleset, desired)?,
                 LayerEdit::Running,
             ),
-            Layer::Permanent => wrap(self.boot.plan(ruleset, desired)?, LayerEdit::Boot),
+            Layer::Permanent => wrap(self.boot.plan(layer, ruleset, desired)?, LayerEdit::Boot),
         })
     }
 
     fn batches(&self, edits: &[Self::Edit]) -> u32 {
-        let running = edits.iter().filter_map(|edit| match edit {
-            LayerEdit::Running(edit) => Some(edit.clone()),
-            LayerEdit::Boot(_) => None,
-        });
-        let running: Vec<B::Edit> = running.collect();
-        self.running.batches(&running)
+        self.running.batches(&divided(edits).0)
     }
 
     fn apply(
@@ -146,23 +153,14 @@ impl<B: Backend> Backend for WithBoot<B> {
         ruleset: &Ruleset,
         edits: &[Self::Edit],
     ) -> Result<Vec<Self::Edit>> {
+        let (running, boot) = divided(edits);
         Ok(match layer {
             Layer::Runtime => {
-                let edits = edits.iter().filter_map(|edit| match edit {
-                    LayerEdit::Running(edit) => Some(edit.clone()),
-                    LayerEdit::Boot(_) => None,
-                });
-                let edits: Vec<B::Edit> = edits.collect();
-                let undo = self.running.apply(layer, ruleset, &edits)?;
+                let undo = self.running.apply(layer, ruleset, &running)?;
                 undo.into_iter().map(LayerEdit::Running).collect()
             }
             Layer::Permanent => {
-                let edits = edits.iter().filter_map(|edit| match edit {
-                    LayerEdit::Boot(edit) => Some(edit.clone()),
-                    LayerEdit::Running(_) => None,
-                });
-                let edits: Vec<Edit> = edits.collect();
-                let undo = self.boot.apply(ruleset, &edits)?;
+                let undo = self.boot.apply(layer, ruleset, &boot)?;
                 undo.into_iter().map(LayerEdit::Boot).collect()
             }
         })

@@ -7,6 +7,7 @@
 
 mod bindings;
 mod check;
+mod direct;
 mod disk;
 mod objects;
 mod others;
@@ -19,7 +20,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use self::disk::Disk;
-pub(crate) use self::objects::{Action, Address, Binding, Direct, ForwardPort, IpSet, Part, Rich};
+pub(crate) use self::objects::{
+    Action, Address, Binding, Connection, Direct, ForwardPort, IpSet, Part, Rich, Uncertain,
+};
 pub use self::objects::{Named, Network, Place, Policy, Rules, Service, Source, Target, Zone};
 use self::rules::Context;
 use self::text::PortNames;
@@ -79,6 +82,8 @@ pub struct Configuration {
     pub(crate) ipsets: BTreeMap<String, IpSet>,
     pub(crate) direct: Vec<Direct>,
     pub(crate) bindings: Vec<Binding>,
+    pub(crate) unbound: Vec<Connection>,
+    pub(crate) uncertain: Vec<Uncertain>,
     pub(crate) version: Version,
 }
 
@@ -104,6 +109,7 @@ impl Configuration {
         let settings = reader.settings()?;
         let zones = reader.zones()?;
         let default_zone = default_zone(&settings, &zones);
+        let (bindings, unbound) = bindings::read(&reader.disk)?;
         let mut configuration = Self {
             default_zone,
             backend: settings.backend,
@@ -114,7 +120,9 @@ impl Configuration {
                 others::ipset(document, context)
             })?,
             direct: reader.direct()?,
-            bindings: bindings::read(&reader.disk)?,
+            bindings,
+            unbound,
+            uncertain: Vec::new(),
             version,
         };
         configuration.services = reader.services(&configuration)?;
@@ -126,6 +134,73 @@ impl Configuration {
         }
         check::check(&configuration, &reader.names("icmptypes")?)?;
         Ok(configuration)
+    }
+
+    /// Notes which interfaces `NetworkManager` may put into the default zone although they are bound to another. It has
+    /// connections that no file tells of, where it runs (`manager`). `stays` tells of an interface and its zone that it is
+    /// left there as things are.
+    pub(crate) fn doubt(&mut self, manager: bool, stays: impl Fn(&str, &str) -> bool) {
+        // What brings an interface up has the last word.
+        let named = |name: &str| {
+            let mut bindings = self.bindings.iter();
+            bindings.any(|binding| binding.interface.as_deref() == Some(name))
+        };
+        let own = self.zones.values().flat_map(|zone| {
+            let names = zone.interfaces.iter().filter(|it| !named(&it.name));
+            names.map(|interface| (interface.name.as_str(), zone.name.as_str(), false))
+        });
+        let brought = self.bindings.iter().filter_map(|binding| {
+            let interface = binding.interface.as_deref()?;
+            Some((interface, binding.zone.as_str(), true))
+        });
+        let bound = own
+            .chain(brought)
+            .filter(|(_, zone, _)| *zone != self.default_zone);
+        let uncertain = bound.filter_map(|(interface, zone, brought)| {
+            let because = self.mover(interface, brought, manager, || stays(interface, zone))?;
+            Some(Uncertain {
+                interface: interface.to_owned(),
+                zone: zone.to_owned(),
+                because,
+            })
+        });
+        self.uncertain = uncertain.collect();
+    }
+
+    /// What may put an interface into the default zone; `brought` when another connection has it in its zone.
+    fn mover(
+        &self,
+        interface: &str,
+        brought: bool,
+        manager: bool,
+        stays: impl Fn() -> bool,
+    ) -> Option<String> {
+        let named = |connection: &&Connection| {
+            let name = connection.interface.as_deref();
+            name.is_some_and(|name| match interface.strip_suffix('+') {
+                Some(prefix) => name.starts_with(prefix),
+                None => name == interface,
+            })
+        };
+        let shown = |connection: &Connection| {
+            let path = connection.path.display();
+            format!(
+                "the connection in {path} has no zone, and may put {interface} into the default zone"
+            )
+        };
+        if let Some(connection) = self.unbound.iter().find(named) {
+            return Some(shown(connection));
+        }
+        if stays() {
+            return None;
+        }
+        let mut any = self.unbound.iter();
+        if let Some(connection) = any.find(|connection| connection.interface.is_none()) {
+            return Some(shown(connection));
+        }
+        (manager && !brought).then(|| {
+            format!("NetworkManager may put {interface} into the default zone, having no connection with another for it")
+        })
     }
 
     /// Where the admin's file of a zone is, or would be.
@@ -308,7 +383,7 @@ impl Reader<'_> {
         match self.disk.read(&path)? {
             None => Ok(Vec::new()),
             Some(_) => self.object(&path, "direct", "", |document, _, context| {
-                others::direct(document, context)
+                direct::read(document, context)
             }),
         }
     }

@@ -15,6 +15,7 @@ use super::permanent::Permanent;
 use super::zones::Choice;
 use super::{Content, DESCRIPTION, Edit, SERVICE};
 use crate::backend::{Backend, Desired, Layer, Plan, Scope};
+use crate::boot::BootLayer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::create::create;
 use crate::host::file::Snapshot;
@@ -30,11 +31,16 @@ const FOLDER_MODE: u32 = 0o750;
 /// As many bytes has the name of an interface (`IFNAMSIZ`, without the NUL).
 const LONGEST_NAME: usize = 15;
 
+/// The number of the first stand-in for an interface: no other system's rules ask for one like that.
+const FIRST_INDEX: u32 = 1 << 30;
+
 /// The permanent configuration of the system under a root.
 #[derive(Debug)]
 pub struct Files {
     root: PathBuf,
     choice: Choice,
+    /// What else boot loads.
+    boot: BootLayer,
     permanent: Option<Permanent>,
 }
 
@@ -69,13 +75,21 @@ impl FileEdit {
 }
 
 impl Files {
-    /// The files under `root`, none of which is read yet.
-    pub fn open(root: &Path, choice: Choice) -> Self {
+    /// The files under `root`, none of which is read yet, and what boot loads there beside firewalld.
+    pub fn open(root: &Path, choice: Choice, boot: BootLayer) -> Self {
         Self {
             root: std::path::absolute(root).unwrap_or_else(|_| root.to_owned()),
             choice,
+            boot,
             permanent: None,
         }
+    }
+
+    /// Whether the files hold a service of the name of ours.
+    pub fn have_ours(root: &Path) -> bool {
+        let path = Path::new(SERVICES).join(format!("{SERVICE}.xml"));
+        let path = root.join(path.strip_prefix("/").unwrap_or(&path));
+        path.symlink_metadata().is_ok()
     }
 
     fn read(&self) -> Result<Permanent> {
@@ -109,6 +123,7 @@ impl Files {
                 interface: Some(format!("in-{zone}").chars().take(LONGEST_NAME).collect()),
             });
         }
+        configuration.doubt(self.boot.network_manager(), |_, _| false);
         let interfaces = stand_ins(&configuration);
         Ok(Permanent::of(configuration, interfaces, &self.choice))
     }
@@ -271,7 +286,7 @@ impl Backend for Files {
     }
 
     fn ruleset(&mut self, _layer: Layer, _scope: Scope) -> Result<Ruleset> {
-        let mut permanent = self.read()?;
+        let mut permanent = self.read()?.beside(self.boot.beside("firewalld")?);
         let ruleset = permanent.ruleset();
         self.permanent = Some(permanent);
         Ok(ruleset)
@@ -342,18 +357,21 @@ fn stand_ins(configuration: &Configuration) -> Vec<Interface> {
             all.push(name);
         }
     }
-    let interfaces = all.into_iter().zip(2..).map(|(name, index)| Interface {
-        name,
-        index,
-        hardware_type: 1,
-        group: 0,
-        up: true,
-        loopback: false,
-        bridge: false,
-        stacked: false,
-        master: None,
-        addresses: Vec::new(),
-    });
+    let interfaces = all
+        .into_iter()
+        .zip(FIRST_INDEX..)
+        .map(|(name, index)| Interface {
+            name,
+            index,
+            hardware_type: 1,
+            group: 0,
+            up: true,
+            loopback: false,
+            bridge: false,
+            stacked: false,
+            master: None,
+            addresses: Vec::new(),
+        });
     interfaces.collect()
 }
 

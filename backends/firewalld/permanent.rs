@@ -10,18 +10,27 @@ use std::time::{Duration, Instant};
 use zbus::Variant;
 
 use super::bus::{self, Bus, Settings};
-use super::config::xml::{Document, Tag};
-use super::config::{Binding, Configuration, Named, Place, Service, Source};
+use super::config::xml::Document;
+use super::config::{Binding, Configuration, Named, Place, Service, Source, Uncertain};
+use super::listing::{remembered, written};
 use super::zones::{self, Choice, Division, Zone};
 use super::{Content, DESCRIPTION, Edit, SERVICE, is_ours};
 use crate::backend::{Desired, Plan, Refusal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ports::PortSet;
-use crate::model::ruleset::{Interface, Ruleset};
+use crate::model::reach::Reach;
+use crate::model::ruleset::{Interface, Ruleset, Table};
+use crate::proof;
 
 /// firewalld looks at its files every five seconds.
 const NOTICED_WITHIN: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// As many bytes has the name of an interface (`IFNAMSIZ`, without the NUL).
+const LONGEST_NAME: usize = 15;
+
+/// What settles where an interface goes.
+const MOVED_HINT: &str = "say which zone is meant, `nmcli connection modify NAME connection.zone ZONE`, or let the default zone be opened too";
 
 /// The permanent configuration as it was last read.
 #[derive(Debug)]
@@ -30,14 +39,17 @@ pub(super) struct Permanent {
     interfaces: Vec<Interface>,
     choice: Choice,
     division: Division,
+    /// What boot loads beside firewalld.
+    beside: Vec<Table>,
 }
 
 impl Permanent {
-    /// Reads the files. `running` are the zones of the running firewalld: an interface that no file binds may be bound
+    /// Reads the files. `manager` says whether `NetworkManager` runs after a boot; `running` are the zones of the running firewalld: an interface that no file binds may be bound
     /// again by whatever has bound it now.
     pub(super) fn read(
         root: &Path,
         running: &[Zone],
+        manager: bool,
         interfaces: Vec<Interface>,
         choice: &Choice,
     ) -> Result<Self> {
@@ -60,6 +72,11 @@ impl Permanent {
                 }
             }
         }
+        // What has left an interface in its zone until now will again.
+        configuration.doubt(manager, |interface, name| {
+            let mut zones = running.iter().filter(|zone| zone.name == name);
+            zones.any(|zone| zone.interfaces.iter().any(|bound| bound == interface))
+        });
         Ok(Self::of(configuration, interfaces, choice))
     }
 
@@ -74,7 +91,13 @@ impl Permanent {
             interfaces,
             choice: choice.clone(),
             division: Division::default(),
+            beside: Vec::new(),
         }
+    }
+
+    /// The same where boot loads these tables too.
+    pub(super) fn beside(self, beside: Vec<Table>) -> Self {
+        Self { beside, ..self }
     }
 
     /// What was read.
@@ -84,9 +107,44 @@ impl Permanent {
 
     /// The ruleset that the next start writes, its questions narrowed to the zones that are to be opened.
     pub(super) fn ruleset(&mut self) -> Ruleset {
-        let mut ruleset = self.configuration.ruleset(&self.interfaces);
+        let mut ruleset = self.booted(&self.configuration);
         self.division = Division::make(&mut ruleset, self.zones(), &self.choice);
         ruleset
+            .interfaces
+            .extend(self.moved().map(|(twin, _)| twin));
+        ruleset
+    }
+
+    /// What filters once firewalld has started with a configuration. Whether it or another loader comes first is not
+    /// certain, nor that both do: what gets through both gets through.
+    fn booted(&self, configuration: &Configuration) -> Ruleset {
+        let mut ruleset = configuration.ruleset(&self.interfaces);
+        ruleset.tables.extend(self.beside.iter().cloned());
+        ruleset
+    }
+
+    /// Interfaces of the zones to open that may end up in the default zone: as they are there, under names that no zone
+    /// binds.
+    fn moved(&self) -> impl Iterator<Item = (Interface, &Uncertain)> {
+        let configuration = &self.configuration;
+        let uncertain = configuration.uncertain.iter().filter(|it| {
+            self.division.opens(&it.zone) || self.division.opens(&configuration.default_zone)
+        });
+        uncertain.flat_map(|it| {
+            let meant = |interface: &&Interface| match it.interface.strip_suffix('+') {
+                Some(prefix) => interface.name.starts_with(prefix),
+                None => interface.name == it.interface,
+            };
+            self.interfaces.iter().filter(meant).map(move |interface| {
+                let name = format!("?{}", interface.name);
+                let name = name.chars().take(LONGEST_NAME).collect();
+                let twin = Interface {
+                    name,
+                    ..interface.clone()
+                };
+                (twin, it)
+            })
+        })
     }
 
     fn zones(&self) -> Vec<Zone> {
@@ -171,7 +229,7 @@ impl Permanent {
     /// The smallest edits: the service of ours as it should be, in the zones that need it.
     pub(super) fn plan(&self, desired: &Desired) -> Plan<Edit> {
         let without = self.with_service(None, &[]);
-        let mut ruleset = without.ruleset(&self.interfaces);
+        let mut ruleset = self.booted(&without);
         self.division.narrow(&mut ruleset);
         let mut missing: Vec<(&str, PortSet)> = Vec::new();
         for (zone, members) in &self.division.opened {
@@ -202,7 +260,7 @@ impl Permanent {
         all: &[&str],
     ) -> (Vec<&'z str>, Vec<Refusal>) {
         let with = self.with_service(Some(&desired.ports), all);
-        let mut ruleset = with.ruleset(&self.interfaces);
+        let mut ruleset = self.booted(&with);
         self.division.narrow(&mut ruleset);
         let policies: Vec<String> = self.configuration.policies.keys().cloned().collect();
         let having = self.having(SERVICE);
@@ -220,7 +278,36 @@ impl Permanent {
                 needed.push(*name);
             }
         }
+        refusals.extend(self.refused_where_moved(&mut ruleset, desired));
         (needed, refusals)
+    }
+
+    /// What the default zone keeps closed for interfaces that may end up there.
+    fn refused_where_moved(&self, ruleset: &mut Ruleset, desired: &Desired) -> Vec<Refusal> {
+        ruleset.sources = Vec::new();
+        ruleset.sources_only = false;
+        let mut refusals = Vec::new();
+        for (twin, uncertain) in self.moved() {
+            ruleset.interfaces = vec![twin];
+            let mut ports = PortSet::EMPTY;
+            for family in &desired.families {
+                let map = proof::trace(ruleset, *family, &desired.ports);
+                let entries = map.entries.iter();
+                for entry in entries.filter(|entry| entry.reach != Reach::Open) {
+                    ports = ports.union(&entry.ports);
+                }
+            }
+            if !ports.is_empty() {
+                let because = &uncertain.because;
+                refusals.push(Refusal {
+                    code: "firewalld-unknown",
+                    message: format!("it cannot be told which zone lets the ports in: {because}"),
+                    hint: Some(MOVED_HINT.to_owned()),
+                    ports,
+                });
+            }
+        }
+        refusals
     }
 
     /// The configuration with the service of ours in these zones, and nowhere else.
@@ -422,88 +509,6 @@ pub(super) fn settings(content: &Content) -> HashMap<&'static str, Variant<'stat
         ("ports", Variant::from(ports)),
         ("includes", Variant::from(content.includes.clone())),
     ])
-}
-
-/// What a zone holds, as far as a comparison needs it: each kind of thing with its names, sorted; of rich rules and
-/// forwarded ports only the number.
-type Listing = Vec<(&'static str, Vec<String>)>;
-
-/// The elements of a zone's file, the attribute that names each, and the setting that lists them.
-const NAMED: [(&str, &str, &str); 5] = [
-    ("service", "name", "services"),
-    ("interface", "name", "interfaces"),
-    ("protocol", "value", "protocols"),
-    ("icmp-block", "name", "icmp_blocks"),
-    ("port", "port", "ports"),
-];
-const COUNTED: [(&str, &str); 2] = [("rule", "rules_str"), ("source", "sources")];
-
-/// What a zone's file holds.
-fn written(document: &Document<'_>) -> Listing {
-    let mut content: Listing = NAMED
-        .iter()
-        .map(|(.., key)| *key)
-        .chain(COUNTED.iter().map(|(_, key)| *key))
-        .map(|key| (key, Vec::new()))
-        .collect();
-    let mut add = |key: &str, value: String| {
-        if let Some((_, values)) = content.iter_mut().find(|(known, _)| *known == key) {
-            values.push(value);
-        }
-    };
-    let mut depth = 0;
-    for tag in &document.tags {
-        match tag {
-            Tag::Start(element) => {
-                depth += 1;
-                if depth != 2 {
-                    continue;
-                }
-                for (name, attribute, key) in NAMED {
-                    if element.name == name {
-                        let value = element.get(attribute).unwrap_or_default();
-                        let protocol = element.get("protocol").unwrap_or_default();
-                        add(key, format!("{value} {protocol}").trim().to_owned());
-                    }
-                }
-                for (name, key) in COUNTED {
-                    if element.name == name {
-                        add(key, String::new());
-                    }
-                }
-            }
-            Tag::End { .. } => depth -= 1,
-        }
-    }
-    sorted(content)
-}
-
-/// What firewalld takes a zone to hold.
-fn remembered(settings: &Settings) -> Listing {
-    let mut content: Listing = Vec::new();
-    for (.., key) in NAMED {
-        let values = if key == "ports" {
-            let pairs = bus::pairs(settings, key).into_iter();
-            pairs
-                .map(|(ports, kind)| format!("{ports} {kind}"))
-                .collect()
-        } else {
-            bus::strings(settings, key)
-        };
-        content.push((key, values));
-    }
-    for (_, key) in COUNTED {
-        let count = bus::strings(settings, key).len();
-        content.push((key, vec![String::new(); count]));
-    }
-    sorted(content)
-}
-
-fn sorted(mut content: Listing) -> Listing {
-    for (_, values) in &mut content {
-        values.sort();
-    }
-    content
 }
 
 /// A source as firewalld writes it.

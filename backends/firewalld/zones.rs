@@ -266,6 +266,8 @@ pub(super) struct Blocker {
     pub(super) because: String,
     /// Whether it stands among firewalld's own rules.
     pub(super) firewalld: bool,
+    /// Whether it cannot be told what becomes of the ports.
+    unknown: bool,
     /// The chain.
     chain: String,
 }
@@ -278,6 +280,12 @@ impl Blocker {
                 "firewalld-panic",
                 "firewalld is in panic mode".to_owned(),
                 "when the danger is over: firewall-cmd --panic-off".to_owned(),
+            )
+        } else if self.unknown {
+            (
+                "firewalld-unknown",
+                "it cannot be told whether the zone lets the ports in".to_owned(),
+                "mend or remove what is named, then run again".to_owned(),
             )
         } else if !self.firewalld {
             (
@@ -353,6 +361,7 @@ fn blocked(ruleset: &Ruleset, judgement: &Judgement) -> Vec<Blocker> {
             Blocker {
                 ports: entry.ports.clone(),
                 because: entry.because.clone(),
+                unknown: entry.reach == Reach::Unknown,
                 firewalld: table
                     .is_some_and(|table| detect::manager(table) == Some(Manager::Firewalld)),
                 chain: chain.map_or_else(String::new, |chain| chain.name.clone()),

@@ -33,24 +33,34 @@ pub(super) fn reconcile(
     let mut boot = BootLayer::open(root, settings.fresh);
     let notes = boot.boot().notes().iter();
     // That csf or firewalld loads the rules at boot is no news where what it will load is judged.
-    let notes = notes.filter(|it| it.code != MANAGED).map(note);
+    let notes: Vec<Finding> = notes.filter(|it| it.code != MANAGED).map(note).collect();
     if let Some(mut csf) = csf(settings, root, &boot, findings)? {
         findings.extend(notes);
         let outcome = reconcile::reconcile(&mut csf, desired, mode);
         findings.extend(csf.notes(desired).iter().map(note));
         return outcome;
     }
-    if let Some(mut files) = files(settings, &boot, control) {
+    if files_are_meant(settings, &boot) {
         findings.extend(notes);
+        let mut files = Files::open(root, choice(settings, control), boot);
         return reconcile::reconcile(&mut files, desired, mode);
     }
-    if let Some(mut firewalld) = firewalld(settings, control)? {
+    if let Some(firewalld) = firewalld(settings, control)? {
         findings.extend(notes);
+        let mut firewalld = firewalld.with_boot(boot);
         let outcome = reconcile::reconcile(&mut firewalld, desired, mode)?;
         if mode != Mode::Remove {
             findings.extend(firewalld.notes().iter().map(note));
         }
         return Ok(outcome);
+    }
+    if let Some(finding) = stopped(settings, &boot, mode) {
+        findings.extend(notes);
+        findings.push(finding);
+        let files = Files::open(root, choice(settings, control), boot);
+        let running = kernel(settings)?;
+        let boot = files;
+        return reconcile::reconcile(&mut WithBoot { running, boot }, desired, mode);
     }
     findings.extend(boot.boot().notes().iter().map(note));
     // Another system's files are judged by themselves: what runs here is not its firewall.
@@ -110,15 +120,30 @@ pub(super) fn ruleset(settings: &Settings, control: &PortSet) -> anyhow::Result<
     Ok(kernel(settings)?.ruleset(Layer::Runtime, Scope::InputPath)?)
 }
 
-/// The files of another system whose boot firewalld is in charge of.
-fn files(settings: &Settings, boot: &BootLayer, control: &PortSet) -> Option<Files> {
-    let root = settings.root.as_ref()?;
+/// Whether it is about the files of another system whose boot firewalld is in charge of.
+fn files_are_meant(settings: &Settings, boot: &BootLayer) -> bool {
     let meant = match settings.backend {
         BackendChoice::Auto => boot.boot().managed() == Some("firewalld"),
         BackendChoice::Firewalld => true,
         BackendChoice::Csf | BackendChoice::Iptables | BackendChoice::Nftables => false,
     };
-    meant.then(|| Files::open(root, choice(settings, control)))
+    settings.root.is_some() && meant
+}
+
+/// Whether firewalld does not run here and the next boot starts it, or something of ours would be left in its files: then
+/// they are worked with, beside what runs. Says so.
+fn stopped(settings: &Settings, boot: &BootLayer, mode: Mode) -> Option<Finding> {
+    if settings.root.is_some() || settings.backend != BackendChoice::Auto {
+        return None;
+    }
+    let left = mode == Mode::Remove && Files::have_ours(settings.root());
+    // Elsewhere, as in a container without an init, nothing tells that what is installed will ever run.
+    let boot = boot.boot();
+    let enabled = boot.managed() == Some("firewalld") && boot.systemd_runs();
+    (enabled || left).then(|| {
+        let message = "firewalld is not running: what it will open is judged from its files, and edited there";
+        Finding::new("firewalld-stopped", message)
+    })
 }
 
 /// Which zones are meant.

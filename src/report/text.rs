@@ -368,7 +368,17 @@ pub fn remove(report: &Report, diff: bool, quiet: bool, style: Style) -> String 
         }
         removed += layer.edits.len();
     }
-    let _ = if report.changed {
+    let stopped = report.findings.iter();
+    let mut stopped = stopped.filter(|finding| finding.code == "firewalld-stopped");
+    let configured = report.backends.iter();
+    let mut configured = configured.filter(|found| matches!(found.backend, "firewalld" | "csf"));
+    let _ = if report.changed && (configured.next().is_some() || stopped.next().is_some()) {
+        writeln!(
+            text,
+            "removed: what was pasvsync's, by {}",
+            count(removed, "edit")
+        )
+    } else if report.changed {
         writeln!(text, "removed: {} of pasvsync's", count(removed, "rule"))
     } else {
         writeln!(text, "nothing to remove")

@@ -341,6 +341,10 @@ fn what_is_left_alone() {
         let before = image.tree();
         let sync = image.pasvsync(&["sync"]).expect(1);
         assert!(sync.stdout.contains(words), "{what}: {sync:?}");
+        if what == "a direct rule" {
+            let found = refusals(&sync).join("\n");
+            assert!(found.contains("firewalld-unknown"), "{found}");
+        }
         assert_eq!(image.tree(), before, "{what}: {:?}", refusals(&sync));
     }
     let Some(image) = Image::new() else {
@@ -355,4 +359,122 @@ fn what_is_left_alone() {
         "{sync:?}"
     );
     assert_eq!(contents(&image.tree()), contents(&before), "{sync:?}");
+}
+
+/// What enables `NetworkManager`, and a connection of its.
+const UNIT: &str = "etc/systemd/system/multi-user.target.wants/NetworkManager.service";
+const CONNECTION: &str = "etc/NetworkManager/system-connections/x.nmconnection";
+
+/// What it is, the files, and what is said of them.
+type Doubtful = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    Option<&'static str>,
+);
+
+/// `NetworkManager` puts an interface whose connection has no zone into the default zone, whatever a zone's file says: only
+/// what both zones let in is open.
+#[test]
+fn interfaces_that_network_manager_may_move() {
+    let dmz = "<zone><interface name=\"eth0\"/><service name=\"ftp\"/></zone>\n";
+    let cases: [Doubtful; 5] = [
+        ("no NetworkManager", &[], None),
+        (
+            "NetworkManager, which needs no file",
+            &[
+                ("usr/lib/systemd/system/NetworkManager.service", ""),
+                (UNIT, ""),
+            ],
+            Some("NetworkManager may put eth0 into the default zone"),
+        ),
+        (
+            "a connection of eth0",
+            &[(CONNECTION, "[connection]\ninterface-name=eth0\n")],
+            Some("x.nmconnection has no zone"),
+        ),
+        (
+            "a connection of any interface",
+            &[(CONNECTION, "[connection]\ntype=ethernet\nzone=\n")],
+            Some("x.nmconnection has no zone"),
+        ),
+        (
+            "a connection with a zone",
+            &[
+                ("usr/lib/systemd/system/NetworkManager.service", ""),
+                (UNIT, ""),
+                (CONNECTION, "[connection]\ninterface-name=eth0\nzone=dmz\n"),
+            ],
+            None,
+        ),
+    ];
+    for (what, files, doubt) in cases {
+        let Some(image) = Image::new() else {
+            return;
+        };
+        image.write("etc/firewalld/zones/dmz.xml", dmz);
+        for (path, text) in files {
+            image.write(path, text);
+        }
+        // Of the two zones only the one of the file is to be opened.
+        let code = i32::from(doubt.is_some());
+        let sync = image.pasvsync(&["sync", "--zone", "dmz"]).expect(code);
+        if let Some(doubt) = doubt {
+            let found = refusals(&sync).join("\n");
+            assert!(found.contains("firewalld-unknown"), "{what}: {found}");
+            assert!(found.contains(doubt), "{what}: {found}");
+        }
+        // Both are, and then it does not matter.
+        image.pasvsync(&["sync"]).expect(0);
+        assert!(!image.pasvsync(&["sync"]).expect(0).changed(), "{what}");
+        for zone in ["dmz", "public"] {
+            let zone = format!("--zone={zone}");
+            let services = image.offline(&[&zone, "--list-services"]);
+            assert!(services.contains("pasvsync"), "{what}: {zone} {services}");
+        }
+    }
+}
+
+/// Boot of the image also loads another program's rules.
+#[test]
+fn other_loaders_in_an_image() {
+    let closed =
+        "table inet own {\nchain input {\ntype filter hook input priority 0; policy drop;\n}\n}\n";
+    let open = "table inet own {\nchain input {\ntype filter hook input priority 0;\n}\n}\n";
+    for (service, path, text, words) in [
+        (
+            "nftables",
+            "etc/nftables.conf",
+            closed,
+            Some("chain inet own input"),
+        ),
+        ("nftables", "etc/nftables.conf", open, None),
+        (
+            "netfilter-persistent",
+            "etc/iptables/rules.v6",
+            "*filter\n:INPUT DROP [0:0]\nCOMMIT\n",
+            Some("INPUT"),
+        ),
+        (
+            "ufw",
+            "etc/ufw/ufw.conf",
+            "ENABLED=yes\n",
+            Some("ufw loads rules at boot too"),
+        ),
+    ] {
+        let Some(image) = Image::new() else {
+            return;
+        };
+        let unit = format!("usr/lib/systemd/system/{service}.service");
+        image.write(&unit, "[Service]\n");
+        image.write(
+            &format!("etc/systemd/system/multi-user.target.wants/{service}.service"),
+            "",
+        );
+        image.write(path, text);
+        let sync = image.pasvsync(&["sync"]).expect(i32::from(words.is_some()));
+        if let Some(words) = words {
+            let found = refusals(&sync).join("\n");
+            assert!(found.contains(words), "{service}: {found}");
+        }
+    }
 }

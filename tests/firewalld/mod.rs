@@ -1,5 +1,6 @@
 //! The program with a real firewalld: `firewall-cmd` says what is configured, a connection what is open.
 
+mod boot;
 mod errors;
 mod image;
 mod lab;

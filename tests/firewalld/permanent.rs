@@ -146,7 +146,12 @@ impl Lab {
                 self.tally.too_strict += 1;
                 return vec![format!("refused though firewalld starts: {error}")];
             }
-            (Ok(_), false) => return vec![format!("accepted though firewalld says {state}")],
+            (Ok(configuration), false) => {
+                let unknown = self.namespace.run(|| is_unknown(&configuration));
+                self.tally.refused += usize::from(unknown);
+                let accepted = format!("accepted though firewalld says {state}");
+                return Vec::from_iter((!unknown).then_some(accepted));
+            }
             (Ok(configuration), true) => configuration,
         };
         let kernel = self.namespace.run(|| {
@@ -162,6 +167,17 @@ impl Lab {
         }
         differences
     }
+}
+
+/// Whether nothing is said about any port.
+fn is_unknown(configuration: &Configuration) -> bool {
+    let interfaces = netfilter::interfaces().expect("the interfaces");
+    let ruleset = configuration.ruleset(&interfaces);
+    Family::BOTH.into_iter().all(|family| {
+        let map = proof::trace(&ruleset, family, &PortSet::all());
+        let mut entries = map.entries.iter();
+        entries.all(|entry| entry.reach == Reach::Unknown)
+    })
 }
 
 impl Tally {

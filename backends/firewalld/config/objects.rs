@@ -244,6 +244,24 @@ pub(crate) struct Direct {
     pub(crate) text: String,
 }
 
+/// A connection of `NetworkManager` that names no zone: firewalld's default zone is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Connection {
+    pub(crate) path: PathBuf,
+    /// Not every connection names its interface.
+    pub(crate) interface: Option<String>,
+}
+
+/// An interface that is bound to a zone and perhaps ends up in the default zone all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Uncertain {
+    pub(crate) interface: String,
+    /// Where it is bound.
+    pub(crate) zone: String,
+    /// Who may put it there.
+    pub(crate) because: String,
+}
+
 /// An interface that something else than firewalld puts into a zone when it comes up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {

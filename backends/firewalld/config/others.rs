@@ -1,9 +1,9 @@
-//! Services, ipsets, direct rules, and the files that need only be well-formed.
+//! Services, ipsets, and the files that need only be well-formed.
 
-use super::objects::{Direct, IpSet, Named, Service};
+use super::objects::{IpSet, Named, Service};
 use super::rules::{Context, Fault, network, protocol, tcp};
 use super::xml::{Document, Element, Tag};
-use super::{Checked, Schema, text};
+use super::{Checked, Schema};
 use crate::error::Result;
 use crate::model::reach::Family;
 
@@ -31,17 +31,6 @@ const IPSET: Schema = Schema {
         ("entry", &[]),
     ],
     optional: &[("ipset", &["version"]), ("option", &["value"])],
-    since_2: &[],
-};
-
-const DIRECT: Schema = Schema {
-    required: &[
-        ("direct", &[]),
-        ("chain", &["ipv", "table", "chain"]),
-        ("rule", &["ipv", "table", "chain", "priority"]),
-        ("passthrough", &["ipv"]),
-    ],
-    optional: &[],
     since_2: &[],
 };
 
@@ -215,37 +204,4 @@ pub(super) fn ipset(document: &Document<'_>, context: Context<'_>) -> Result<IpS
         }
     }
     Ok(set)
-}
-
-/// direct.xml: every line of it that a packet on its way in, or the reply to it, can meet.
-pub(super) fn direct(document: &Document<'_>, context: Context<'_>) -> Result<Vec<Direct>> {
-    check(document, &DIRECT, context)?;
-    let mut lines = Vec::new();
-    let mut open: Option<&Element> = None;
-    for tag in &document.tags {
-        match tag {
-            Tag::Start(element) => open = Some(element),
-            Tag::End { name, text, .. } => {
-                let Some(element) = open.filter(|element| element.name == *name) else {
-                    continue;
-                };
-                let get = |name: &str| element.get(name).unwrap_or_default();
-                // Bridges are not looked at.
-                if get("ipv") == "eb" {
-                    continue;
-                }
-                let words = [get("table"), get("chain"), text.trim()].join(" ");
-                // A chain of its own is nothing that a packet meets before some rule leads there.
-                let elsewhere = get("chain") == "FORWARD"
-                    || get("table") == "nat" && matches!(get("chain"), "POSTROUTING" | "OUTPUT");
-                if name == "passthrough" || name == "rule" && !elsewhere {
-                    lines.push(Direct {
-                        place: document.place(element.span.start),
-                        text: text::one_line(&words),
-                    });
-                }
-            }
-        }
-    }
-    Ok(lines)
 }

@@ -23,7 +23,7 @@ pub use self::files::{FileEdit, Files};
 pub use self::zones::{Choice, Zone};
 
 use self::bus::{Bus, Settings};
-use self::config::Configuration;
+use self::config::{Configuration, Folders};
 use self::permanent::Permanent;
 use self::records::Record;
 use self::runtime::Runtime;
@@ -47,6 +47,8 @@ const DESCRIPTION: &str = "Managed by pasvsync";
 #[derive(Debug)]
 pub struct Firewalld {
     bus: Bus,
+    /// Where it has its files.
+    folders: Folders,
     kernel: Kernel,
     owned: Owned,
     choice: Choice,
@@ -92,6 +94,7 @@ impl Firewalld {
             }
         }
         Ok(Some(Self {
+            folders: bus.folders()?,
             bus,
             kernel: Kernel::open()?,
             owned: Owned::new(Path::new("/"), "firewalld"),
@@ -153,7 +156,7 @@ impl Firewalld {
                         zone.name,
                         members.unasked.join(", ")
                     ),
-                    "try it with `pasvsync probe` from there",
+                    "log in and list a folder from there to see it",
                 ));
             }
         }
@@ -214,8 +217,8 @@ impl Firewalld {
 
     /// The ports that a zone has by name after the next reload; all of them where that cannot be told, so that nothing
     /// of an admin's is taken for ours.
-    fn saved(zone: &str) -> PortSet {
-        match Configuration::read(Path::new("/")) {
+    fn saved(folders: &Folders, zone: &str) -> PortSet {
+        match Configuration::read_in(Path::new("/"), folders) {
             Ok(configuration) => permanent::ports_of(&configuration, zone),
             Err(error) => {
                 tracing::debug!("the permanent configuration cannot be read: {error}");
@@ -234,7 +237,7 @@ impl Firewalld {
             &self.choice,
             &mut ruleset,
             scope,
-            Self::saved,
+            |zone| Self::saved(&self.folders, zone),
         )?;
         Ok(ruleset)
     }
@@ -249,7 +252,7 @@ impl Firewalld {
         };
         let interfaces = netfilter::interfaces()?;
         let manager = self.boot.as_ref().is_some_and(BootLayer::network_manager);
-        let permanent = Permanent::read(Path::new("/"), &zones, manager, interfaces, &self.choice)?;
+        let permanent = Permanent::read(&self.folders, &zones, manager, interfaces, &self.choice)?;
         let mut permanent = permanent.beside(beside);
         let ruleset = permanent.ruleset();
         self.permanent = Some(permanent);

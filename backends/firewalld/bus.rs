@@ -6,13 +6,16 @@
 //! Signatures and error texts were seen with firewalld 1.3.3 and 2.5.0.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zbus::{Connection, DynamicType, OwnedObjectPath, OwnedVariant, Type, Variant, fdo};
 
+use super::config::Folders;
 use crate::error::{Error, ErrorKind, Result};
 
 /// firewalld's name on the system bus.
@@ -95,6 +98,31 @@ pub(super) fn value<T: TryFrom<OwnedVariant>>(settings: &Settings, key: &str) ->
     settings.get(key)?.clone().try_into().ok()
 }
 
+/// What a command line of firewalld's says of its folders (firewalld(1), `--system-config` and `--default-config`).
+fn folders_of(command: &[u8]) -> Folders {
+    let words: Vec<&OsStr> = command
+        .split(|byte| *byte == 0)
+        .map(OsStr::from_bytes)
+        .collect();
+    let said = |option: &str| {
+        let with_value = |index: usize, word: &OsStr| -> Option<PathBuf> {
+            let rest = word.as_bytes().strip_prefix(option.as_bytes())?;
+            match rest.split_first() {
+                None => words.get(index + 1).map(PathBuf::from),
+                Some((b'=', value)) => Some(PathBuf::from(OsStr::from_bytes(value))),
+                Some(_) => None,
+            }
+        };
+        let mut words = words.iter().enumerate();
+        words.find_map(|(index, word)| with_value(index, word))
+    };
+    let usual = Folders::default();
+    Folders {
+        system: said("--system-config").unwrap_or(usual.system),
+        stock: said("--default-config").unwrap_or(usual.stock),
+    }
+}
+
 impl Bus {
     /// Connects to the firewalld that is running; `None` when its name has no owner, or there is no system bus.
     ///
@@ -137,6 +165,28 @@ impl Bus {
             }
             Err(error) => Err(failed("ask the system bus for firewalld", &error)),
         }
+    }
+
+    /// Where the running firewalld has its files, by its command line.
+    ///
+    /// # Errors
+    /// When the bus does not say which process it is.
+    pub(super) fn folders(&self) -> Result<Folders> {
+        let reply = zbus::block_on(self.connection.call_method(
+            Some("org.freedesktop.DBus"),
+            "/org/freedesktop/DBus",
+            Some("org.freedesktop.DBus"),
+            "GetConnectionUnixProcessID",
+            &self.owner.as_str(),
+        ))
+        .map_err(|error| failed("ask the system bus for firewalld's process", &error))?;
+        let id: u32 = reply
+            .body()
+            .deserialize()
+            .map_err(|error| strange("GetConnectionUnixProcessID", &error))?;
+        // One that has ended meanwhile answers nothing of what is asked next.
+        let words = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        Ok(folders_of(&words))
     }
 
     fn ask<B, R>(&self, object: &str, interface: &str, method: &str, body: &B) -> Answer<R>
@@ -396,4 +446,26 @@ fn silent(action: &str) -> Error {
         format!("cannot {action}: no answer within {} s", PATIENCE.as_secs()),
     )
     .with_hint("firewalld hangs or reloads; see what it does: systemctl status firewalld")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folders_are_those_of_the_command_line() {
+        let of = |words: &[&str]| folders_of(words.join("\0").as_bytes());
+        assert_eq!(
+            of(&["python3", "/usr/sbin/firewalld", "--nofork"]),
+            Folders::default()
+        );
+        let told = of(&[
+            "firewalld",
+            "--system-config",
+            "/srv/etc",
+            "--default-config=/srv/usr",
+        ]);
+        assert_eq!(told.system, PathBuf::from("/srv/etc"));
+        assert_eq!(told.stock, PathBuf::from("/srv/usr"));
+    }
 }

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use self::disk::Disk;
+pub use self::disk::Folders;
 pub(crate) use self::objects::{
     Action, Address, Binding, Connection, Direct, ForwardPort, IpSet, Part, Rich, Uncertain,
 };
@@ -94,8 +95,19 @@ impl Configuration {
     /// `Refused`, with path, line and column, for what firewalld would not start with or what is not understood; `Io` or
     /// `Permission` for what cannot be read.
     pub fn read(root: &Path) -> Result<Self> {
+        Self::read_in(root, &Folders::default())
+    }
+
+    /// The same where firewalld was told to have its files in these folders.
+    ///
+    /// # Errors
+    /// As for [`Configuration::read`].
+    pub fn read_in(root: &Path, folders: &Folders) -> Result<Self> {
         let root = std::path::absolute(root)?;
-        let disk = Disk { root: &root };
+        let disk = Disk {
+            root: &root,
+            folders,
+        };
         let version = version(&disk)?;
         let services = disk.read(Path::new("/etc/services"))?.unwrap_or_default();
         let ports = PortNames::parse(&String::from_utf8_lossy(&services));

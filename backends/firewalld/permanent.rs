@@ -11,7 +11,7 @@ use zbus::Variant;
 
 use super::bus::{self, Bus, Settings};
 use super::config::xml::Document;
-use super::config::{Binding, Configuration, Named, Place, Service, Source, Uncertain};
+use super::config::{Binding, Configuration, Folders, Named, Place, Service, Source, Uncertain};
 use super::listing::{remembered, written};
 use super::zones::{self, Choice, Division, Zone};
 use super::{Content, DESCRIPTION, Edit, SERVICE, is_ours};
@@ -47,13 +47,13 @@ impl Permanent {
     /// Reads the files. `manager` says whether `NetworkManager` runs after a boot; `running` are the zones of the running firewalld: an interface that no file binds may be bound
     /// again by whatever has bound it now.
     pub(super) fn read(
-        root: &Path,
+        folders: &Folders,
         running: &[Zone],
         manager: bool,
         interfaces: Vec<Interface>,
         choice: &Choice,
     ) -> Result<Self> {
-        let mut configuration = Configuration::read(root)?;
+        let mut configuration = Configuration::read_in(Path::new("/"), folders)?;
         for zone in running {
             for name in &zone.interfaces {
                 let known = configuration.zones.values().any(|zone| {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::support::host::{Host, OWN};
+use crate::support::host::{Host, OWN, built};
 
 /// What programs remake whenever they run; the time and the inode numbers of this run are in it.
 const PROOF: &str = "/var/lib/pasvsync/boot.proof";
@@ -135,7 +135,7 @@ fn walk(folder: &Path, places: &mut BTreeMap<String, String>) {
         let path = entry.expect("an entry").path();
         let metadata = fs_err::symlink_metadata(&path).expect("its metadata");
         let place = path.display().to_string();
-        if place == XTABLES_LOCK {
+        if place == XTABLES_LOCK || built().starts_with(&path) {
             continue;
         }
         let mut value = format!(

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 
 use super::command::{Output, quiet, run};
 use super::program::PROGRAM;
@@ -28,6 +28,12 @@ const LOOKED_UP: [&str; 6] = [
 pub(crate) const OWN: [&str; 4] = ["/etc", "/run", "/tmp", "/var/lib"];
 /// Where `systemctl enable` puts its links.
 const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants";
+
+/// What is built here, the program among it: it stays in its place, whichever folder that is in.
+pub(crate) fn built() -> &'static Path {
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    temporary.parent().unwrap_or(temporary)
+}
 
 /// The host, for as long as the value lives.
 #[derive(Debug)]
@@ -49,8 +55,18 @@ impl Host {
                 "/",
                 MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
             )?;
+            let covered = OWN.iter().any(|folder| built().starts_with(folder));
+            if covered {
+                mount("tmpfs", "/mnt", "tmpfs", MountFlags::empty(), None)?;
+                std::fs::create_dir("/mnt/built")?;
+                mount_bind(built(), "/mnt/built")?;
+            }
             for folder in OWN {
                 mount("tmpfs", folder, "tmpfs", MountFlags::empty(), &*options)?;
+            }
+            if covered {
+                std::fs::create_dir_all(built())?;
+                mount_bind("/mnt/built", built())?;
             }
             std::fs::create_dir_all(ENABLED)?;
             std::fs::create_dir("/etc/alternatives")?;

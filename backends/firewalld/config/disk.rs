@@ -10,17 +10,49 @@ use crate::host::file;
 #[derive(Clone, Debug)]
 pub(super) struct Disk<'a> {
     pub(super) root: &'a Path,
+    /// Where firewalld's own folders are.
+    pub(super) folders: &'a Folders,
+}
+
+/// Where firewalld has its files: it can be told to look elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folders {
+    /// The admin's, `--system-config`.
+    pub system: PathBuf,
+    /// The package's, `--default-config`.
+    pub stock: PathBuf,
+}
+
+impl Default for Folders {
+    fn default() -> Self {
+        Self {
+            system: PathBuf::from(super::ETC),
+            stock: PathBuf::from(super::USR),
+        }
+    }
 }
 
 impl Disk<'_> {
     /// Where a path of the system is now, as reports name it.
     pub(super) fn at(&self, path: &Path) -> PathBuf {
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
+        let path = self.meant(path);
+        self.root.join(path.strip_prefix("/").unwrap_or(&path))
+    }
+
+    /// The path with firewalld's folder where it is.
+    fn meant(&self, path: &Path) -> PathBuf {
+        if let Ok(inside) = path.strip_prefix(super::ETC) {
+            return self.folders.system.join(inside);
+        }
+        if let Ok(inside) = path.strip_prefix(super::USR) {
+            return self.folders.stock.join(inside);
+        }
+        path.to_owned()
     }
 
     /// A whole file, links followed; `None` when there is none.
     pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
-        let real = match file::follow(self.root, path) {
+        let real = match file::follow(self.root, &self.meant(path)) {
             Ok(real) => real,
             // A link that leads nowhere is there all the same.
             Err(error) => {
@@ -39,7 +71,7 @@ impl Disk<'_> {
 
     /// The names in a folder, sorted; none when there is no such folder.
     pub(super) fn list(&self, folder: &Path) -> Result<Vec<String>> {
-        let Ok(real) = file::follow(self.root, folder) else {
+        let Ok(real) = file::follow(self.root, &self.meant(folder)) else {
             return Ok(Vec::new());
         };
         let entries = match std::fs::read_dir(&real) {
@@ -58,7 +90,7 @@ impl Disk<'_> {
 
     /// Whether it is a folder, links followed.
     pub(super) fn is_folder(&self, path: &Path) -> bool {
-        file::follow(self.root, path).is_ok_and(|real| real.is_dir())
+        file::follow(self.root, &self.meant(path)).is_ok_and(|real| real.is_dir())
     }
 }
 

@@ -7,24 +7,13 @@ mod runs;
 use std::time::Duration;
 
 use crate::support::command::run;
-use crate::support::host::{Host, plain};
+use crate::support::host::{Host, IPTABLES, NFTABLES, plain};
 
 /// For how many seconds a run is kept beside its neighbour.
 const SECONDS: &str = "PASVSYNC_CONCURRENCY";
 
 /// The daemon's range.
 const RANGE: &str = "50000-50100";
-
-const NFTABLES: &str = include_str!("../systemd/nftables.conf");
-const IPTABLES: &str = "*filter
-:INPUT DROP [0:0]
-:FORWARD DROP [0:0]
-:OUTPUT ACCEPT [0:0]
--A INPUT -i lo -j ACCEPT
--A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
--A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
-COMMIT
-";
 
 fn duration() -> Duration {
     let seconds = std::env::var(SECONDS)

@@ -2,7 +2,7 @@
 
 use super::ATTRIBUTE;
 use crate::support::command::run;
-use crate::support::host::{Host, plain};
+use crate::support::host::{Host, IPTABLES, NFTABLES, plain};
 
 /// A command on a host.
 #[derive(Clone, Copy, Debug)]
@@ -25,17 +25,6 @@ const OTHER: (u16, u16) = (52_000, 52_009);
 
 /// The folder of a system that is not running.
 const ROOT: &str = "/var/lib/root";
-
-const NFTABLES: &str = include_str!("../systemd/nftables.conf");
-const RULES: &str = "*filter
-:INPUT DROP [0:0]
-:FORWARD DROP [0:0]
-:OUTPUT ACCEPT [0:0]
--A INPUT -i lo -j ACCEPT
--A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
--A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
-COMMIT
-";
 
 /// `nftables`: the range has moved.
 pub(super) const NFTABLES_SYNC: Scenario = Scenario {
@@ -170,7 +159,7 @@ fn iptables(host: &Host, kind: &str) {
             "-A INPUT -p tcp -m tcp --dport {first}:{last} -m comment --comment pasvsync -j ACCEPT\n"
         )
     });
-    let text = RULES.replace("COMMIT", &(own.concat() + "COMMIT"));
+    let text = IPTABLES.replace("COMMIT", &(own.concat() + "COMMIT"));
     // Where the package is not installed, boot would not start it.
     let unit = "[Service]\nExecStart=/usr/sbin/netfilter-persistent start\n";
     host.write(

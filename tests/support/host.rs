@@ -26,6 +26,18 @@ const LOOKED_UP: [&str; 6] = [
 ];
 /// The folders that are the host's own, and empty at first.
 pub(crate) const OWN: [&str; 4] = ["/etc", "/run", "/tmp", "/var/lib"];
+/// A firewall that drops what it does not know, as nftables' boot file.
+pub(crate) const NFTABLES: &str = include_str!("../systemd/nftables.conf");
+/// The like for iptables-restore, of either family.
+pub(crate) const IPTABLES: &str = "*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
+COMMIT
+";
 /// Where `systemctl enable` puts its links.
 const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants";
 

@@ -117,7 +117,8 @@ fn a_burst_of_changes(machine: &Machine) {
 /// The line for cron, run by a shell as cron would, with nothing of systemd's.
 fn from_cron(machine: &Machine) {
     machine.must("systemctl", &["stop", "pasvsync.path", "pasvsync.timer"]);
-    machine.must("systemctl", &["stop", AFTER_NFTABLES]);
+    // With what they have started.
+    machine.must("systemctl", &["stop", "pasvsync.service", AFTER_NFTABLES]);
     let watching = machine.must(
         "systemctl",
         &["list-units", "--no-legend", "pasvsync*.path"],

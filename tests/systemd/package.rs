@@ -137,6 +137,13 @@ fn opens(machine: &Machine, (first, last): (u16, u16)) {
     });
 }
 
+/// Waits for the end of what runs: what changes between a run's reading and its end is left to the timer.
+fn settled(machine: &Machine) {
+    eventually("done", machine, || {
+        machine.property("pasvsync.service", "ActiveState") == "inactive"
+    });
+}
+
 /// The package is there, complete, and does nothing; what its installation said.
 fn installed(machine: &Machine, package: &(PathBuf, Vec<u8>)) -> String {
     let words = install(machine, package);
@@ -261,10 +268,7 @@ fn watched_where_it_lies(machine: &Machine) {
     );
     machine.write("srv/ftp/range.conf", &ranges(INCLUDED));
     opens(machine, INCLUDED);
-    // What changes between a run's reading and its end is left to the timer.
-    eventually("done", machine, || {
-        machine.property("pasvsync.service", "ActiveState") == "inactive"
-    });
+    settled(machine);
     machine.must("rm", &["/srv/ftp/range.conf"]);
     machine.write("srv/ftp/conf.d/range.conf", &ranges(LISTED));
     opens(machine, LISTED);
@@ -287,6 +291,7 @@ fn upgraded(machine: &Machine, package: &(PathBuf, Vec<u8>)) {
         assert_eq!(machine.property(unit, "ActiveState"), "active", "{unit}");
         assert_eq!(machine.property(unit, "NeedDaemonReload"), "no", "{unit}");
     }
+    settled(machine);
     machine.write("etc/vsftpd.conf", &Machine::vsftpd(MOVED));
     opens(machine, MOVED);
 }

@@ -73,6 +73,7 @@ fn exchanged(machine: &Machine) {
 
 /// A run that fails is seen, and the units go on.
 fn a_failed_run(machine: &Machine) {
+    machine.settle();
     machine.overwrite("etc/vsftpd.conf", "listen=YES\nno_such_setting=YES\n");
     eventually("failed", machine, || {
         machine.property("pasvsync.service", "Result") == "exit-code"
@@ -86,6 +87,7 @@ fn a_failed_run(machine: &Machine) {
     }
     let journal = machine.must("journalctl", &["--no-pager", "-u", "pasvsync*"]);
     assert!(journal.contains("no_such_setting"), "{journal}");
+    machine.settle();
     machine.overwrite("etc/vsftpd.conf", &Machine::vsftpd(RANGE));
     opens(machine, RANGE);
     // That was the path unit. The instance still follows the firewall too.

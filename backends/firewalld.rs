@@ -7,6 +7,7 @@ mod bus;
 pub mod config;
 mod edit;
 mod files;
+mod leftovers;
 mod listing;
 mod permanent;
 mod records;
@@ -53,6 +54,8 @@ pub struct Firewalld {
     owned: Owned,
     choice: Choice,
     runtime: Runtime,
+    /// What this run has taken away.
+    closed: Vec<Record>,
     permanent: Option<Permanent>,
     /// What else boot loads.
     boot: Option<BootLayer>,
@@ -100,6 +103,7 @@ impl Firewalld {
             owned: Owned::new(Path::new("/"), "firewalld"),
             choice,
             runtime: Runtime::default(),
+            closed: Vec::new(),
             permanent: None,
             boot: None,
         }))
@@ -163,9 +167,14 @@ impl Firewalld {
         notes
     }
 
+    /// What is still let in although firewalld knows nothing of it, once the ruleset was read.
+    pub fn leftovers(&self, desired: &Desired) -> Vec<Note> {
+        self.runtime.leftovers.notes(desired)
+    }
+
     /// Makes the edits of the running firewalld, or none of them.
-    fn apply_runtime(&self, edits: &[Edit]) -> Result<Vec<Edit>> {
-        let before: Vec<Record> = self.runtime.records().to_vec();
+    fn apply_runtime(&mut self, edits: &[Edit]) -> Result<Vec<Edit>> {
+        let before = self.runtime.records();
         let of = |adds: bool| {
             let edits = edits.iter().filter(move |edit| edit.adds() == adds);
             edits.filter_map(Edit::record).collect::<Vec<_>>()
@@ -189,6 +198,7 @@ impl Firewalld {
         let mut records = [before, added].concat();
         records.retain(|record| !removed.contains(record));
         self.write(&records)?;
+        self.closed.extend(self.runtime.closes(edits));
         Ok(undo)
     }
 
@@ -237,6 +247,7 @@ impl Firewalld {
             &self.choice,
             &mut ruleset,
             scope,
+            &self.closed,
             |zone| Self::saved(&self.folders, zone),
         )?;
         Ok(ruleset)

@@ -50,6 +50,8 @@ pub(crate) struct Lab {
     bus: Option<Running>,
     /// Keeps the mount namespace.
     holder: Running,
+    /// Where firewalld is told to have its files; else in the usual place.
+    pub(crate) system_config: Option<&'static str>,
     pub(crate) world: World,
 }
 
@@ -77,17 +79,17 @@ pub(crate) fn possible() -> bool {
 impl Lab {
     /// firewalld with its own defaults and this backend; `prepare` may change its configuration before it
     /// starts.
-    pub(crate) fn start(backend: &str, prepare: impl FnOnce(&Lab)) -> Self {
+    pub(crate) fn start(backend: &str, prepare: impl FnOnce(&mut Lab)) -> Self {
         Self::start_in(World::new(), backend, prepare)
     }
 
     /// The same on the server of that world.
-    pub(crate) fn start_in(world: World, backend: &str, prepare: impl FnOnce(&Lab)) -> Self {
+    pub(crate) fn start_in(world: World, backend: &str, prepare: impl FnOnce(&mut Lab)) -> Self {
         let mut lab = Self::without_firewalld(world);
         lab.edit("firewalld.conf", |text| {
             format!("{text}FirewallBackend={backend}\n")
         });
-        prepare(&lab);
+        prepare(&mut lab);
         lab.boot();
         assert_eq!(lab.state(), "RUNNING", "{}", lab.log());
         lab
@@ -120,6 +122,7 @@ impl Lab {
             firewalld: None,
             bus: None,
             holder,
+            system_config: None,
             world,
         }
     }
@@ -145,7 +148,7 @@ impl Lab {
     fn start_firewalld(&mut self) {
         let log = self.folder().join("log");
         let log = log.to_str().expect("a path");
-        let arguments = [
+        let mut arguments = vec![
             "--nofork",
             "--nopid",
             "--log-target",
@@ -153,6 +156,9 @@ impl Lab {
             "--log-file",
             log,
         ];
+        if let Some(folder) = self.system_config {
+            arguments.extend(["--system-config", folder]);
+        }
         self.firewalld = Some(self.spawn("/usr/sbin/firewalld", &arguments));
         wait("firewalld", || {
             !matches!(self.state().as_str(), "" | "INIT")
@@ -187,6 +193,16 @@ impl Lab {
         if let Some(firewalld) = &self.firewalld {
             signal(&firewalld.0, Signal::KILL);
         }
+    }
+
+    /// Ends it so, and starts it again.
+    pub(crate) fn kill_and_start(&mut self) {
+        self.kill();
+        if let Some(firewalld) = self.firewalld.take() {
+            assert!(finish(firewalld, PATIENCE).is_some(), "it does not end");
+        }
+        self.start_firewalld();
+        assert_eq!(self.state(), "RUNNING", "{}", self.log());
     }
 
     /// What firewalld says of itself; nothing when it is not there.

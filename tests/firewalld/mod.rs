@@ -3,6 +3,7 @@
 mod boot;
 mod errors;
 mod image;
+mod killed;
 mod lab;
 mod obstacles;
 mod permanent;

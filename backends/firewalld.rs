@@ -96,11 +96,12 @@ impl Firewalld {
                 .with_hint(format!("its zones are {}", known.join(", "))));
             }
         }
+        let folders = bus.folders()?;
         Ok(Some(Self {
-            folders: bus.folders()?,
+            owned: Owned::new(Path::new("/"), &records::list_name(&folders)),
+            folders,
             bus,
             kernel: Kernel::open()?,
-            owned: Owned::new(Path::new("/"), "firewalld"),
             choice,
             runtime: Runtime::default(),
             closed: Vec::new(),

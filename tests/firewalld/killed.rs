@@ -28,7 +28,7 @@ fn what_is_still_let_in_is_named() {
     if !possible() {
         return;
     }
-    let mut lab = Lab::start("nftables", |_| {});
+    let lab = Lab::start("nftables", |_| {});
     lab.world.want(FIRST.0, FIRST.1);
     let before = lab.everything();
     lab.pasvsync(&["sync"]).expect(0);
@@ -75,7 +75,7 @@ fn what_a_service_let_in_is_named() {
     if !possible() {
         return;
     }
-    let mut lab = Lab::start("nftables", |_| {});
+    let lab = Lab::start("nftables", |_| {});
     lab.world.want(FIRST.0, FIRST.1);
     lab.pasvsync(&["sync"]).expect(0);
     lab.restart();
@@ -104,7 +104,7 @@ fn nothing_is_left_with_iptables() {
     if !possible() {
         return;
     }
-    let mut lab = Lab::start("iptables", |_| {});
+    let lab = Lab::start("iptables", |_| {});
     lab.world.want(FIRST.0, FIRST.1);
     lab.pasvsync(&["sync"]).expect(0);
     lab.kill_and_start();

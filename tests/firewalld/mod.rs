@@ -4,7 +4,7 @@ mod boot;
 mod errors;
 mod image;
 mod killed;
-mod lab;
+pub(crate) mod lab;
 mod obstacles;
 mod permanent;
 mod story;

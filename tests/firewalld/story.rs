@@ -13,7 +13,7 @@ pub(super) const SECOND: (u16, u16) = (50_050, 50_150);
 impl Lab {
     /// Every port is open to the client in both families, or none is.
     #[track_caller]
-    pub(super) fn assert_open(&self, ports: &[u16], open: bool) {
+    pub(crate) fn assert_open(&self, ports: &[u16], open: bool) {
         let reached = self.world.reached_both([ports, ports], |_, _| open);
         for found in reached {
             let expected = if open { ports.to_vec() } else { Vec::new() };
@@ -54,7 +54,7 @@ pub(super) fn message(run: &Run, code: &str) -> String {
 }
 
 fn tell(backend: &str) {
-    let mut lab = Lab::start(backend, |_| {});
+    let lab = Lab::start(backend, |_| {});
     lab.world.want(FIRST.0, FIRST.1);
     let before = lab.everything();
     lab.assert_open(&[FIRST.0, FIRST.1], false);

@@ -7,6 +7,7 @@ mod harness;
 mod hostile;
 mod hostile_bridges;
 mod hostile_hosts;
+mod hostile_ipsets;
 mod hostile_iptables;
 mod hostile_order;
 mod hostile_sets;

@@ -355,6 +355,29 @@ impl<'a, 'p> Tracer<'a, 'p> {
         }
     }
 
+    /// A test, whoever may be put into a set of sources some day.
+    pub(super) fn test_of_any_day(&self, statement: &Statement) -> Truth {
+        let truth = self.test(statement);
+        let Statement::Lookup {
+            value,
+            set,
+            negated,
+        } = statement
+        else {
+            return truth;
+        };
+        let set = self.names.sets.get(set.as_str());
+        let fixed = set.is_none_or(|set| set.anonymous && set.outside.is_none());
+        let bytes = self.packet.load(value, &Situation::START);
+        if fixed || !bytes.is_some_and(|bytes| truth::is_of_remote(&bytes)) {
+            truth
+        } else if *negated {
+            truth.not().or(&Truth::exception()).not()
+        } else {
+            truth.or(&Truth::exception())
+        }
+    }
+
     /// What a set's name stands for.
     fn list(&self, name: &str) -> List {
         let set = self.names.sets.get(name);

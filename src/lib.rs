@@ -1,5 +1,6 @@
 //! Keeps a host's firewall in step with its FTP daemons' passive ports.
 
+pub mod beside;
 pub mod cli;
 pub mod commands;
 pub mod daemons;

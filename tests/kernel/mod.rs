@@ -1,5 +1,6 @@
 //! The program against real kernels: namespaces, rulesets and connections.
 
+mod beside;
 mod case;
 mod corpus;
 pub(crate) mod generator;

@@ -3,7 +3,7 @@
 mod boot;
 mod errors;
 mod image;
-mod lab;
+pub(crate) mod lab;
 mod obstacles;
 mod permanent;
 mod story;

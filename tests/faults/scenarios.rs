@@ -302,7 +302,8 @@ fn firewalld(host: &Host) {
     );
     host.enable("", "firewalld");
     host.write("/run/dbus/bus.conf", BUS, 0o644);
-    host.must("mkdir", &["/run/firewalld"]);
+    // What firewalld makes once and keeps.
+    host.must("mkdir", &["/run/firewalld", "/etc/firewalld/services"]);
     let bus = "--config-file=/run/dbus/bus.conf";
     host.start("dbus-daemon", &[bus, "--nofork", "--nopidfile"]);
     let socket = "/run/dbus/system_bus_socket";

@@ -14,7 +14,7 @@ mod hostile_order;
 mod hostile_sets;
 mod iptables;
 mod judge;
-mod like_csf;
+pub(crate) mod like_csf;
 mod like_csf_hosts;
 mod mixture;
 mod oracle;

@@ -11,6 +11,7 @@
 //!    edited, now and for the next boot.
 //! 6. [`findings`] and [`report`]: what is said about it.
 
+pub mod beside;
 pub mod cli;
 pub mod commands;
 pub mod daemons;

@@ -256,6 +256,8 @@ fn triggered(machine: &Machine) {
 
 /// Removal keeps the ports open and says how to close them; that way, nothing is left.
 fn removed(machine: &Machine, package: &Package) {
+    // In the midst of a run.
+    machine.must("systemctl", &["start", "--no-block", "pasvsync.service"]);
     let words = dpkg(machine, &["--remove", "pasvsync"]);
     assert!(words.contains("pasvsync remove"), "{words}");
     opens(machine, MOVED);

@@ -284,10 +284,11 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     }
                 }
                 Statement::Notrack => self.notrack(&truth, &here),
-                Statement::Tproxy { .. } => self.doubt(&truth, &here, false),
                 // The three packets have nothing behind their headers.
                 Statement::Rewrite { base, .. } if *base == PayloadBase::Inner => {}
-                Statement::Rewrite { .. } => self.doubt(&truth, &here, false),
+                Statement::Tproxy { .. } | Statement::Rewrite { .. } => {
+                    self.doubt(&truth, &here, false);
+                }
                 Statement::Neutral { .. } => {}
             }
             if truth.may == Ports::None && truth.except == Ports::None {

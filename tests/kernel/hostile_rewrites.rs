@@ -6,7 +6,7 @@ use crate::support::ready;
 use crate::support::world::World;
 
 /// What is written, into IPv4's header and TCP's.
-const WRITES: [&str; 24] = [
+const WRITES: [&str; 30] = [
     "ip length set 20",
     "ip hdrlength set 15",
     "ip version set 5",
@@ -31,6 +31,12 @@ const WRITES: [&str; 24] = [
     "tcp sport set 4",
     "tcp dport set 4",
     "tcp option maxseg size set 1000",
+    "tcp option maxseg size set 1",
+    "tcp option timestamp tsval set 1",
+    "tcp option timestamp tsecr set 1",
+    "reset tcp option maxseg",
+    "reset tcp option sack-perm",
+    "reset tcp option timestamp",
 ];
 
 /// Where: hook and priority.

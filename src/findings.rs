@@ -357,6 +357,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "firewalld does not run, and is to run after the next boot: its files are judged and edited",
     ),
     (
+        "firewalld-leftovers",
+        Severity::Warning,
+        "firewalld was killed, and its old rules still let in what it has closed since, until a reload",
+    ),
+    (
         "zone-left-out",
         Severity::Info,
         "a zone of firewalld's is not opened, since it does not let the control port in either",

@@ -15,7 +15,7 @@ mod hostile_rewrites;
 mod hostile_sets;
 mod iptables;
 mod judge;
-mod like_csf;
+pub(crate) mod like_csf;
 mod like_csf_hosts;
 mod mixture;
 mod oracle;

@@ -1,7 +1,7 @@
 //! One base chain: a whole set of ports sent through its rules at once.
 
 use crate::model::ports::PortSet;
-use crate::model::ruleset::{Policy, Rule, Statement, Table, Uncertainty, Verdict};
+use crate::model::ruleset::{PayloadBase, Policy, Rule, Statement, Table, Uncertainty, Verdict};
 
 use super::flow::{Flow, Here, List, Memory, Path, Split};
 use super::names::Names;
@@ -284,16 +284,10 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     }
                 }
                 Statement::Notrack => self.notrack(&truth, &here),
-                Statement::Tproxy { .. } => self.doubt(&truth, &here, false),
-                Statement::Rewrite {
-                    base,
-                    offset,
-                    length,
-                    ..
-                } => {
-                    if self.readdresses(*base, *offset, *length) {
-                        self.doubt(&truth, &here, false);
-                    }
+                // The three packets have nothing behind their headers.
+                Statement::Rewrite { base, .. } if *base == PayloadBase::Inner => {}
+                Statement::Tproxy { .. } | Statement::Rewrite { .. } => {
+                    self.doubt(&truth, &here, false);
                 }
                 Statement::Neutral { .. } => {}
             }

@@ -11,6 +11,7 @@ mod hostile_hosts;
 mod hostile_ipsets;
 mod hostile_iptables;
 mod hostile_order;
+mod hostile_rewrites;
 mod hostile_sets;
 mod iptables;
 mod judge;

@@ -409,13 +409,28 @@ fn rate_or_excess(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>
         (Uncertainty::Rate, "upto")
     };
     let text = format!("-m {name} --{name}-{words}");
-    if name == "connlimit" && uncertainty == Uncertainty::Excess && info.number(16)? == 0 {
+    match (name, uncertainty) {
         // The first connection is one too many already.
-        body.neutral(text);
-    } else {
-        body.condition(uncertainty, text);
+        ("connlimit", Uncertainty::Excess) if info.number(16)? == 0 => body.neutral(text),
+        ("connlimit", _) if info.number(16)? == 0 => body.condition(Uncertainty::Other, text),
+        // As with `limit_uncertainty` of nf_tables: less than a packet a second stops ordinary clients, too.
+        ("hashlimit", _) if slow(info, revision)? => body.condition(Uncertainty::Other, text),
+        _ => body.condition(uncertainty, text),
     }
     Some(())
+}
+
+/// Whether a `hashlimit` counts packets, and lets less than one a second by.
+fn slow(info: Info<'_>, revision: u32) -> Option<bool> {
+    // XT_HASHLIMIT_SCALE, _SCALE_v2: a packet costs that much a second, times the seconds for one.
+    let (mode, cost, second) = if revision == 1 {
+        (info.number(16)?, info.number(20)?.into(), 10_000)
+    } else {
+        let cost = u64::from_ne_bytes(info.array(256)?);
+        (info.number(272)?, cost, 1_000_000)
+    };
+    let bytes = mode & 0x20 != 0; // XT_HASHLIMIT_BYTES
+    Some(!bytes && cost > second)
 }
 
 /// More packets than this are more than one connection needs: no wonder that one finds itself in the list.

@@ -21,6 +21,8 @@ pub(super) struct Runtime {
     pub(super) division: Division,
     /// What is ours, and really there.
     records: Vec<Record>,
+    /// Of those, what an admin may have saved meanwhile: why it cannot be told.
+    doubtful: Vec<(Record, String)>,
     /// The list has more than that.
     outdated: bool,
     /// The service of ours, as it was loaded.
@@ -76,7 +78,7 @@ impl Runtime {
         choice: &Choice,
         ruleset: &mut Ruleset,
         scope: Scope,
-        permanent: impl Fn(&str) -> PortSet,
+        permanent: impl Fn(&str) -> Result<PortSet>,
     ) -> Result<Self> {
         let zones = zones(bus, choice)?;
         let names: Vec<String> = zones.iter().map(|zone| zone.name.clone()).collect();
@@ -104,12 +106,8 @@ impl Runtime {
         bus: &Bus,
         owned: &Owned,
         scope: Scope,
-        permanent: impl Fn(&str) -> PortSet,
+        permanent: impl Fn(&str) -> Result<PortSet>,
     ) -> Result<()> {
-        // What is saved matters only when something is to be taken away.
-        let saved = |zone: &str, ports: PortRange| {
-            scope == Scope::Everything && permanent(zone).covers(&PortSet::from(ports))
-        };
         let lines = owned.read()?;
         let records: Vec<Record> = lines
             .iter()
@@ -118,7 +116,11 @@ impl Runtime {
         for record in records {
             let present = match &record.what {
                 What::Ports(wanted) => {
-                    ports(bus, &record.zone)?.contains(wanted) && !saved(&record.zone, *wanted)
+                    // What is saved matters only when something is to be taken away.
+                    let there = ports(bus, &record.zone)?.contains(wanted);
+                    there
+                        && (scope != Scope::Everything
+                            || !self.is_saved(&record, *wanted, &permanent))
                 }
                 What::Service(service) => bus.services(&record.zone)?.contains(service),
             };
@@ -128,6 +130,22 @@ impl Runtime {
         }
         self.outdated = self.records.len() != lines.len();
         Ok(())
+    }
+
+    /// Whether an admin has saved what is on record; what cannot be told stays on record.
+    fn is_saved(
+        &mut self,
+        record: &Record,
+        ports: PortRange,
+        permanent: impl Fn(&str) -> Result<PortSet>,
+    ) -> bool {
+        match permanent(&record.zone) {
+            Ok(saved) => saved.covers(&PortSet::from(ports)),
+            Err(error) => {
+                self.doubtful.push((record.clone(), error.to_string()));
+                false
+            }
+        }
     }
 
     fn read_loaded(&mut self, bus: &Bus, mut names: Vec<String>, scope: Scope) -> Result<()> {
@@ -200,8 +218,13 @@ impl Runtime {
         let mut working = ruleset.clone();
         let mut edits = Vec::new();
         let mut taken: Vec<(&str, PortSet)> = Vec::new();
+        let mut doubts = Vec::new();
         for record in &self.records {
             if self.keeps(record, desired) {
+                continue;
+            }
+            if let Some((_, why)) = self.doubtful.iter().find(|(other, _)| other == record) {
+                doubts.push(doubt(record, why));
                 continue;
             }
             edits.push(Edit::removal(record));
@@ -225,8 +248,9 @@ impl Runtime {
                 taken.push((zone, loaded.content.ports.clone()));
             }
         }
-        let (additions, refusals) = self.additions(&mut working, &taken, desired);
+        let (additions, mut refusals) = self.additions(&mut working, &taken, desired);
         edits.extend(additions);
+        refusals.extend(doubts);
         Plan { edits, refusals }
     }
 
@@ -288,6 +312,18 @@ impl Runtime {
         }
         let lines: Vec<String> = self.records.iter().map(ToString::to_string).collect();
         owned.write(&lines)
+    }
+}
+
+/// Why something of ours is left where it is.
+fn doubt(record: &Record, why: &str) -> Refusal {
+    Refusal {
+        code: "firewalld-unknown",
+        message: format!(
+            "it cannot be told whether `{record}`, which pasvsync had added, has been saved since, so it stays: {why}"
+        ),
+        hint: Some("mend the permanent configuration: firewall-cmd --check-config".to_owned()),
+        ports: PortSet::EMPTY,
     }
 }
 

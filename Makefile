@@ -52,7 +52,7 @@ tools-demo: tools-build
 	@.ci/tools ip mount nft unshare
 
 tools-test: tools-demo
-	@.ci/tools curl dpkg-deb fish git iptables mandoc nsenter prometheus-parser python3-venv setpriv ssh strace systemd-analyze systemd-nspawn zsh
+	@.ci/tools curl dpkg-deb fish git iptables ipset mandoc nsenter prometheus-parser python3-venv setpriv ssh strace systemd-analyze systemd-nspawn tc zsh
 # Its package would start it, now and at every boot: not on somebody's laptop.
 	@[ "$$CI" != true ] || .ci/tools dbus-daemon dbus-send firewall-cmd
 	@packaging/build tools

@@ -7,6 +7,7 @@ mod bus;
 pub mod config;
 mod edit;
 mod files;
+mod leftovers;
 mod listing;
 mod permanent;
 mod records;
@@ -40,6 +41,9 @@ use crate::proof::place::MARK;
 /// The name of the service of ours.
 const SERVICE: &str = MARK;
 
+/// How often what filters is read anew because it changed meanwhile.
+const ATTEMPTS: usize = 10;
+
 /// How the description of the service of ours begins: the mark.
 const DESCRIPTION: &str = "Managed by pasvsync";
 
@@ -53,6 +57,10 @@ pub struct Firewalld {
     owned: Owned,
     choice: Choice,
     runtime: Runtime,
+    /// What this run has taken away.
+    closed: Vec<Record>,
+    /// What the last edit has added.
+    made: Vec<Record>,
     permanent: Option<Permanent>,
     /// What else boot loads.
     boot: Option<BootLayer>,
@@ -80,16 +88,7 @@ impl Firewalld {
         let Some(bus) = Bus::find()? else {
             return Ok(None);
         };
-        let state = bus.state()?;
-        if state != "RUNNING" {
-            return Err(Error::new(
-                ErrorKind::Failed,
-                format!("firewalld is not working: its state is {state}"),
-            )
-            .with_hint(
-                "its configuration may be broken: see `firewall-cmd --check-config` and `journalctl -u firewalld`, mend it, and restart firewalld",
-            ));
-        }
+        works(&bus.state()?)?;
         if !choice.zones.is_empty() {
             let known = bus.zones()?;
             if let Some(zone) = choice.zones.iter().find(|zone| !known.contains(zone)) {
@@ -100,13 +99,16 @@ impl Firewalld {
                 .with_hint(format!("its zones are {}", known.join(", "))));
             }
         }
+        let folders = bus.folders()?;
         Ok(Some(Self {
-            folders: bus.folders()?,
+            owned: Owned::new(Path::new("/"), &records::list_name(&folders)),
+            folders,
             bus,
             kernel: Kernel::open()?,
-            owned: Owned::new(Path::new("/"), "firewalld"),
             choice,
             runtime: Runtime::default(),
+            closed: Vec::new(),
+            made: Vec::new(),
             permanent: None,
             boot: None,
         }))
@@ -170,9 +172,14 @@ impl Firewalld {
         notes
     }
 
+    /// What is still let in although firewalld knows nothing of it, once the ruleset was read.
+    pub fn leftovers(&self, desired: &Desired) -> Vec<Note> {
+        self.runtime.leftovers.notes(desired)
+    }
+
     /// Makes the edits of the running firewalld, or none of them.
-    fn apply_runtime(&self, edits: &[Edit]) -> Result<Vec<Edit>> {
-        let before: Vec<Record> = self.runtime.records().to_vec();
+    fn apply_runtime(&mut self, edits: &[Edit]) -> Result<Vec<Edit>> {
+        let before = self.runtime.records();
         let of = |adds: bool| {
             let edits = edits.iter().filter(move |edit| edit.adds() == adds);
             edits.filter_map(Edit::record).collect::<Vec<_>>()
@@ -195,9 +202,11 @@ impl Firewalld {
                 ));
             }
         };
-        let mut records = [before, added].concat();
+        let mut records = [before, added.clone()].concat();
         records.retain(|record| !removed.contains(record));
         self.write(&records)?;
+        self.closed.extend(self.runtime.closes(edits));
+        self.made = added;
         Ok(undo)
     }
 
@@ -239,19 +248,45 @@ impl Firewalld {
         Ok(permanent::ports_of(&configuration, zone))
     }
 
+    /// What filters, and what firewalld says of it, at one time: firewalld answers nobody while it reloads, so rules that
+    /// were read in the middle of that are no longer there when it has answered.
     fn read_runtime(&mut self, scope: Scope) -> Result<Ruleset> {
-        let mut ruleset = self.kernel.ruleset(Layer::Runtime, scope)?;
-        // firewalld edits the kernel as often as it likes: that number tells nothing.
-        ruleset.generation = None;
-        self.runtime = Runtime::read(
-            &self.bus,
-            &self.owned,
-            &self.choice,
-            &mut ruleset,
-            scope,
-            |zone| Self::saved(&self.folders, zone),
-        )?;
-        Ok(ruleset)
+        for _ in 0..ATTEMPTS {
+            let mut ruleset = self.kernel.ruleset(Layer::Runtime, scope)?;
+            // Among several edits of firewalld's this number tells nothing.
+            let generation = ruleset.generation.take();
+            self.runtime = Runtime::read(
+                &self.bus,
+                &self.owned,
+                &self.choice,
+                &mut ruleset,
+                scope,
+                &self.closed,
+                |zone| Self::saved(&self.folders, zone),
+            )?;
+            if generation == Some(self.kernel.generation()?) {
+                self.still_there()?;
+                return Ok(ruleset);
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Changed,
+            format!("the rules kept changing while they were read, {ATTEMPTS} times in a row"),
+        )
+        .with_hint("see whether firewalld is reloaded all the time: journalctl -u firewalld"))
+    }
+
+    /// Whether what was just made is still there.
+    fn still_there(&mut self) -> Result<()> {
+        let records = self.runtime.records();
+        let mut made = std::mem::take(&mut self.made).into_iter();
+        if made.any(|record| !records.contains(&record)) {
+            return Err(Error::new(
+                ErrorKind::Changed,
+                "firewalld was reloaded after the edit",
+            ));
+        }
+        Ok(())
     }
 
     fn read_permanent(&mut self) -> Result<Ruleset> {
@@ -278,6 +313,24 @@ impl Firewalld {
                 "the permanent configuration was not read",
             )
         })
+    }
+}
+
+/// Whether firewalld does its work, by what it says of its state.
+fn works(state: &str) -> Result<()> {
+    match state {
+        "RUNNING" => Ok(()),
+        "INIT" => Err(
+            Error::new(ErrorKind::Busy, "firewalld is just starting: it has no rules yet")
+                .with_hint("run pasvsync again once `firewall-cmd --state` says that it is running"),
+        ),
+        state => Err(Error::new(
+            ErrorKind::Failed,
+            format!("firewalld is not working: its state is {state}"),
+        )
+        .with_hint(
+            "its configuration may be broken: see `firewall-cmd --check-config` and `journalctl -u firewalld`, mend it, and restart firewalld",
+        )),
     }
 }
 

@@ -99,6 +99,12 @@ impl Kernel {
         })
     }
 
+    /// The number that every change of the rules raises.
+    #[cfg(feature = "firewalld")]
+    pub(crate) fn generation(&mut self) -> Result<u32> {
+        self.socket.generation()
+    }
+
     /// Makes sure that this firewall is in charge of what comes in; where nothing filters, either may be.
     ///
     /// # Errors

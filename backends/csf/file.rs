@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::create::{TEMPORARY, create};
-use crate::host::file::{Snapshot, resolve};
+use crate::host::file::{Snapshot, read_dir, resolve};
 use crate::host::lock::PATIENCE;
 
 /// The file, as csf sees it.
@@ -118,7 +118,7 @@ fn keep(root: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Takes away what runs that were killed left of backups: another time, another name.
 fn remove_unfinished(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let whole = name
             .to_str()

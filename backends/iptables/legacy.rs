@@ -171,13 +171,13 @@ impl Legacy {
         let known = self.known.take();
         if self.is_present()? {
             let (text, saved) = self.save()?;
-            self.known = Some(match known {
-                Some((before, tables)) if before == saved => (saved, tables),
-                _ => {
-                    let tables = translated(self.family, &text, &saved)?;
-                    (saved, tables)
-                }
-            });
+            let mut tables = match known {
+                Some((before, tables)) if before == saved => tables,
+                _ => translated(self.family, &text, &saved)?,
+            };
+            // The rules were translated where stand-ins for the ipsets are.
+            ipsets::read(&mut tables)?;
+            self.known = Some((saved, tables));
         }
         Ok(self.known.as_ref().map_or(&[], |(_, tables)| tables))
     }

@@ -1,6 +1,7 @@
 //! The ruleset that packets meet, whoever wrote it: read over netlink, decoded into the model.
 
 pub(crate) mod attributes;
+mod beside;
 mod decode;
 mod interfaces;
 pub(crate) mod ipsets;
@@ -12,6 +13,7 @@ pub mod scratch;
 pub(crate) mod tests;
 mod xtables;
 
+pub use beside::{Beside, beside};
 pub use interfaces::interfaces;
 pub use netlink::Socket;
 pub use read::{Scope, read};

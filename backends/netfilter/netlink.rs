@@ -23,8 +23,8 @@ const NETFILTER_HEADER: usize = 4;
 // Message types and flags of linux/netlink.h.
 const MESSAGE_ERROR: u16 = 2; // NLMSG_ERROR
 const MESSAGE_DONE: u16 = 3; // NLMSG_DONE
-const FLAG_REQUEST: u16 = 0x1; // NLM_F_REQUEST
-const FLAG_ACK: u16 = 0x4; // NLM_F_ACK
+pub(super) const FLAG_REQUEST: u16 = 0x1; // NLM_F_REQUEST
+pub(super) const FLAG_ACK: u16 = 0x4; // NLM_F_ACK
 const FLAG_DUMP_INTERRUPTED: u16 = 0x10; // NLM_F_DUMP_INTR
 const FLAG_DUMP: u16 = 0x300; // NLM_F_DUMP
 const FLAG_CAPPED: u16 = 0x100; // NLM_F_CAPPED
@@ -75,8 +75,7 @@ impl Socket {
 
     /// A socket whose dumps come in small pieces of one page, for a look at the start of a large set.
     pub(super) fn open_small() -> Result<Self> {
-        let mut channel = Channel::open(protocols::NETLINK_NETFILTER)?;
-        channel.buffer = Vec::with_capacity(4096);
+        let channel = Channel::open_small()?;
         Ok(Self { channel })
     }
 
@@ -135,30 +134,16 @@ impl Socket {
 
     /// Asks for objects one by one; says how many of them are there.
     pub(super) fn found(&mut self, message: u16, family: u8, requests: &[Vec<u8>]) -> Result<u32> {
-        /// More answers at once would not fit the socket's buffer.
-        const AT_ONCE: usize = 16;
-        let mut found = 0;
-        for several in requests.chunks(AT_ONCE) {
-            for request in several {
-                let mut body = netfilter_header(family).to_vec();
-                body.extend_from_slice(request);
-                let kind = SUBSYSTEM | message;
-                self.channel.request(kind, FLAG_REQUEST, &body)?;
-            }
-            let mut answers = 0;
-            while answers < several.len() {
-                self.channel.receive(0)?;
-                for answer in messages(&self.channel.buffer) {
-                    answers += 1;
-                    match answer.failure() {
-                        Ok(()) => found += 1,
-                        Err(failure) if failure.number == ENOENT => {}
-                        Err(failure) => return Err(failure.plain()),
-                    }
-                }
-            }
-        }
-        Ok(found)
+        let requests = requests.iter().map(|request| {
+            let mut body = netfilter_header(family).to_vec();
+            body.extend_from_slice(request);
+            body
+        });
+        let requests: Vec<Vec<u8>> = requests.collect();
+        let kind = SUBSYSTEM | message;
+        let found = found(&mut self.channel, (kind, FLAG_REQUEST), &requests, ENOENT)?;
+        let found = found.iter().filter(|found| **found).count();
+        Ok(found as u32)
     }
 
     /// Sends a batch, as `nftables::batch` encodes it, and collects the kernel's answers.
@@ -211,6 +196,49 @@ pub(super) fn request(
         .map_or(Ok(()), |failure| Err(failure.system())))
 }
 
+/// Asks for objects one by one, each with one answer; says for each whether it is there, which the number of an error
+/// denies.
+pub(super) fn found(
+    channel: &mut Channel,
+    (message, flags): (u16, u16),
+    requests: &[Vec<u8>],
+    absent: i32,
+) -> Result<Vec<bool>> {
+    /// More answers at once would not fit the socket's buffer.
+    const AT_ONCE: usize = 16;
+    let mut found = Vec::with_capacity(requests.len());
+    for several in requests.chunks(AT_ONCE) {
+        for body in several {
+            channel.request(message, flags, body)?;
+        }
+        let all = found.len() + several.len();
+        while found.len() < all {
+            channel.receive(0)?;
+            for answer in messages(&channel.buffer) {
+                found.push(match answer.failure() {
+                    Ok(()) => true,
+                    Err(failure) if failure.number == absent => false,
+                    Err(failure) => return Err(failure.plain()),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Dumps at most so many pieces of another subsystem; `each` gets the attributes of every message. Says whether that was
+/// all; if not, the channel cannot be used any more.
+pub(super) fn dump_of(
+    channel: &mut Channel,
+    pieces: usize,
+    message: u16,
+    request: &[u8],
+    mut each: impl FnMut(&[u8]),
+) -> Result<bool> {
+    channel.request(message, FLAG_REQUEST | FLAG_DUMP, request)?;
+    channel.collect(pieces, |message| each(message.attributes()))
+}
+
 /// A dump over a routing socket (`NETLINK_ROUTE`); `each` gets the body of every message.
 pub(super) fn dump_route(
     channel: &mut Channel,
@@ -255,6 +283,13 @@ impl Channel {
             sequence: 0,
             buffer: Vec::with_capacity(RECEIVE),
         })
+    }
+
+    /// A channel to netfilter whose dumps come in small pieces of one page.
+    pub(super) fn open_small() -> Result<Self> {
+        let mut channel = Self::open(protocols::NETLINK_NETFILTER)?;
+        channel.buffer = Vec::with_capacity(4096);
+        Ok(channel)
     }
 
     /// Sends one message.

@@ -8,6 +8,7 @@ use super::decode::objects::{
     RawElement, SetHeader, chain, elements, family, family_number, normalise, set, table,
 };
 use super::interfaces::interfaces;
+use super::ipsets;
 use super::netlink::{Socket, changed};
 use super::sample;
 use crate::error::{Error, ErrorKind, Result};
@@ -99,7 +100,9 @@ fn tables(socket: &mut Socket, scope: Scope) -> Result<Vec<Table>> {
         draft.read_sets(socket, &mut peek)?;
     }
     let taken = order.into_iter().filter_map(|key| drafts.remove(&key));
-    Ok(taken.map(|draft| draft.table).collect())
+    let mut tables: Vec<Table> = taken.map(|draft| draft.table).collect();
+    ipsets::read(&mut tables)?;
+    Ok(tables)
 }
 
 /// Lists tables, chains and sets, without rules and elements; and the tables' keys in the kernel's order.

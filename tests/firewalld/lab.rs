@@ -7,6 +7,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -40,6 +41,19 @@ pub(crate) const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD 
 </busconfig>
 "#;
 
+/// The parts of firewalld's package that the tests use, below its root.
+pub(super) const PARTS: [&str; 4] = [
+    "usr/sbin/firewalld",
+    "usr/bin/firewall-cmd",
+    "usr/lib/firewalld",
+    "usr/lib/python3/dist-packages/firewall",
+];
+
+/// Where firewalld's package is unpacked: another version than the host's may be, with `FIREWALLD_ROOT`.
+pub(super) fn root() -> PathBuf {
+    std::env::var_os("FIREWALLD_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
 /// The arguments of `dbus-send` that ask for its state.
 pub(crate) const STATE: [&str; 7] = [
     "--system",
@@ -57,10 +71,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A host with firewalld, and the clients around it.
 #[derive(Debug)]
 pub(crate) struct Lab {
-    firewalld: Option<Running>,
+    firewalld: Mutex<Option<Running>>,
     bus: Option<Running>,
     /// Keeps the mount namespace.
     holder: Running,
+    /// Where firewalld is told to have its files; else in the usual place.
+    pub(crate) system_config: Option<&'static str>,
     pub(crate) world: World,
 }
 
@@ -91,17 +107,17 @@ pub(crate) fn possible() -> bool {
 impl Lab {
     /// firewalld with its own defaults and this backend; `prepare` may change its configuration before it
     /// starts.
-    pub(crate) fn start(backend: &str, prepare: impl FnOnce(&Lab)) -> Self {
+    pub(crate) fn start(backend: &str, prepare: impl FnOnce(&mut Lab)) -> Self {
         Self::start_in(World::new(), backend, prepare)
     }
 
     /// The same on the server of that world.
-    pub(crate) fn start_in(world: World, backend: &str, prepare: impl FnOnce(&Lab)) -> Self {
+    pub(crate) fn start_in(world: World, backend: &str, prepare: impl FnOnce(&mut Lab)) -> Self {
         let mut lab = Self::without_firewalld(world);
         lab.edit("firewalld.conf", |text| {
             format!("{text}FirewallBackend={backend}\n")
         });
-        prepare(&lab);
+        prepare(&mut lab);
         lab.boot();
         assert_eq!(lab.state(), "RUNNING", "{}", lab.log());
         lab
@@ -118,10 +134,14 @@ impl Lab {
             unshare
                 .args(["--mount", "--propagation", "private", "sh", "-c"])
                 .arg(
-                    "mount --bind \"$0/etc\" /etc/firewalld && mount --bind \"$0/lib\" /var/lib && \
-                     mount --bind \"$0/run\" /run && echo mounted && exec sleep infinity",
+                    "set -e; mount --bind \"$0/etc\" /etc/firewalld; mount --bind \"$0/lib\" /var/lib; \
+                     mount --bind \"$0/run\" /run; root=$1; shift; \
+                     if [ \"$root\" != / ]; then for path; do mount --bind \"$root/$path\" \"/$path\"; done; fi; \
+                     echo mounted; exec sleep infinity",
                 )
                 .arg(&folder)
+                .arg(root())
+                .args(PARTS)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped());
             let mut child = unshare.spawn().expect("a mount namespace");
@@ -131,9 +151,10 @@ impl Lab {
             Running(child)
         });
         Self {
-            firewalld: None,
+            firewalld: Mutex::new(None),
             bus: None,
             holder,
+            system_config: None,
             world,
         }
     }
@@ -156,10 +177,16 @@ impl Lab {
         }
     }
 
-    fn start_firewalld(&mut self) {
+    /// firewalld's process.
+    fn process(&self) -> MutexGuard<'_, Option<Running>> {
+        let process = self.firewalld.lock();
+        process.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start_firewalld(&self) {
         let log = self.folder().join("log");
         let log = log.to_str().expect("a path");
-        let arguments = [
+        let mut arguments = vec![
             "--nofork",
             "--nopid",
             "--log-target",
@@ -167,22 +194,26 @@ impl Lab {
             "--log-file",
             log,
         ];
-        self.firewalld = Some(self.spawn("/usr/sbin/firewalld", &arguments));
+        if let Some(folder) = self.system_config {
+            arguments.extend(["--system-config", folder]);
+        }
+        *self.process() = Some(self.spawn("/usr/sbin/firewalld", &arguments));
         wait("firewalld", || {
             !matches!(self.state().as_str(), "" | "INIT")
         });
     }
 
     /// Ends firewalld as systemd would, and starts it again: what a boot does to the rules.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&self) {
         self.stop();
         self.start_firewalld();
         assert_eq!(self.state(), "RUNNING", "{}", self.log());
     }
 
     /// Ends firewalld as systemd would.
-    pub(crate) fn stop(&mut self) {
-        if let Some(firewalld) = self.firewalld.take() {
+    pub(crate) fn stop(&self) {
+        let process = self.process().take();
+        if let Some(firewalld) = process {
             signal(&firewalld.0, Signal::TERM);
             let ended = finish(firewalld, Duration::from_secs(15));
             assert!(ended.is_some(), "firewalld does not end: {}", self.log());
@@ -191,16 +222,27 @@ impl Lab {
 
     /// Stops firewalld where it is: it answers nobody.
     pub(crate) fn freeze(&self) {
-        if let Some(firewalld) = &self.firewalld {
+        if let Some(firewalld) = &*self.process() {
             signal(&firewalld.0, Signal::STOP);
         }
     }
 
     /// Ends firewalld without a chance to clean up.
     pub(crate) fn kill(&self) {
-        if let Some(firewalld) = &self.firewalld {
+        if let Some(firewalld) = &*self.process() {
             signal(&firewalld.0, Signal::KILL);
         }
+    }
+
+    /// Ends it so, and starts it again.
+    pub(crate) fn kill_and_start(&self) {
+        self.kill();
+        let process = self.process().take();
+        if let Some(firewalld) = process {
+            assert!(finish(firewalld, PATIENCE).is_some(), "it does not end");
+        }
+        self.start_firewalld();
+        assert_eq!(self.state(), "RUNNING", "{}", self.log());
     }
 
     /// What firewalld says of itself; nothing when it is not there.

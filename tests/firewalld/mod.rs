@@ -3,6 +3,7 @@
 mod boot;
 mod errors;
 mod image;
+mod killed;
 pub(crate) mod lab;
 mod obstacles;
 mod permanent;

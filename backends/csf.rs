@@ -5,6 +5,8 @@
 
 pub mod conf;
 mod file;
+#[cfg(feature = "firewalld")]
+pub(crate) mod fuzzing;
 pub mod items;
 mod live;
 mod notes;

@@ -7,6 +7,8 @@ mod bus;
 pub mod config;
 mod edit;
 mod files;
+#[cfg(feature = "kernel")]
+pub(crate) mod fuzzing;
 mod leftovers;
 mod listing;
 mod permanent;

@@ -19,6 +19,8 @@ pub mod exit;
 pub mod exposure;
 pub mod failure;
 pub mod findings;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod helpers;
 pub mod history;
 pub mod journal;

@@ -377,3 +377,25 @@ fn each_data(message: &[u8], mut each: impl FnMut(&Attributes<'_>)) {
         }
     }
 }
+
+#[cfg(any(test, all(feature = "kernel", feature = "firewalld")))]
+/// Whether a netlink message is about ipsets, by its kind.
+pub(super) fn is_about(kind: u16) -> bool {
+    kind & 0xff00 == SUBSYSTEM
+}
+
+#[cfg(any(test, all(feature = "kernel", feature = "firewalld")))]
+/// Decodes a message with all that it has: what a set is, its elements, and what rules look up in it.
+pub(super) fn decode(message: &[u8]) {
+    let Some(header) = header(&Attributes::new(message)) else {
+        return;
+    };
+    let mut entries = Vec::new();
+    each_data(message, |data| {
+        entry(&header, data, &mut entries);
+    });
+    merged(entries);
+    for family in [TableFamily::Ip, TableFamily::Ip6] {
+        shape(family, &header, &[true, false, true]);
+    }
+}

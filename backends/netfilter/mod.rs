@@ -7,6 +7,8 @@ mod interfaces;
 pub(crate) mod ipsets;
 mod netlink;
 mod read;
+#[cfg(any(test, all(feature = "kernel", feature = "firewalld")))]
+pub(crate) mod replay;
 mod sample;
 pub mod scratch;
 #[cfg(test)]

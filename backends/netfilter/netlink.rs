@@ -36,7 +36,7 @@ const RECEIVE_TRUNCATED: i32 = 0x20; // MSG_TRUNC
 const RECEIVE_NO_WAIT: i32 = 0x40; // MSG_DONTWAIT
 
 /// The subsystem of `nf_tables` in a message type (`NFNL_SUBSYS_NFTABLES << 8`).
-const SUBSYSTEM: u16 = 10 << 8;
+pub(super) const SUBSYSTEM: u16 = 10 << 8;
 const GET_GENERATION: u16 = 16; // NFT_MSG_GETGEN
 const GENERATION_ID: u16 = 1; // NFTA_GEN_ID
 
@@ -51,6 +51,18 @@ const ERESTART: i32 = 85;
 const EPROTONOSUPPORT: i32 = 93;
 const EOPNOTSUPP: i32 = 95;
 const EAFNOSUPPORT: i32 = 97;
+
+/// What answers the reader: the kernel, or what it once said.
+pub(super) trait Dump {
+    /// Dumps objects; `each` gets the family and the attributes of every one.
+    fn dump(
+        &mut self,
+        message: u16,
+        family: u8,
+        request: &[u8],
+        each: impl FnMut(u8, &[u8]),
+    ) -> Result<()>;
+}
 
 /// A socket that talks to `nf_tables`.
 #[derive(Debug)]
@@ -101,18 +113,6 @@ impl Socket {
         generation.ok_or_else(|| Error::new(ErrorKind::Protocol, "nf_tables sent no generation id"))
     }
 
-    /// Dumps objects; `each` gets the family and the attributes of every one.
-    pub(super) fn dump(
-        &mut self,
-        message: u16,
-        family: u8,
-        request: &[u8],
-        each: impl FnMut(u8, &[u8]),
-    ) -> Result<()> {
-        self.dump_pieces(usize::MAX, message, family, request, each)?;
-        Ok(())
-    }
-
     /// Dumps at most so many pieces; says whether that was all. If not, the socket cannot be used any more.
     pub(super) fn dump_pieces(
         &mut self,
@@ -127,8 +127,7 @@ impl Socket {
         let flags = FLAG_REQUEST | FLAG_DUMP;
         self.channel.request(SUBSYSTEM | message, flags, &body)?;
         self.channel.collect(pieces, |message| {
-            let family = message.body.first().copied().unwrap_or_default();
-            each(family, message.attributes());
+            each(message.family(), message.attributes());
         })
     }
 
@@ -178,6 +177,19 @@ impl Socket {
             ));
         }
         outcome
+    }
+}
+
+impl Dump for Socket {
+    fn dump(
+        &mut self,
+        message: u16,
+        family: u8,
+        request: &[u8],
+        each: impl FnMut(u8, &[u8]),
+    ) -> Result<()> {
+        self.dump_pieces(usize::MAX, message, family, request, each)?;
+        Ok(())
     }
 }
 
@@ -293,7 +305,7 @@ impl Channel {
     }
 
     /// Sends one message.
-    fn request(&mut self, message_type: u16, flags: u16, body: &[u8]) -> Result<()> {
+    pub(super) fn request(&mut self, message_type: u16, flags: u16, body: &[u8]) -> Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let length = u32::try_from(MESSAGE_HEADER + body.len()).unwrap_or(u32::MAX);
         let mut message = Vec::with_capacity(MESSAGE_HEADER + body.len());
@@ -349,7 +361,11 @@ impl Channel {
     }
 
     /// Receives the answers to a dump to its end, or to so many pieces; says whether the end was seen.
-    fn collect(&mut self, pieces: usize, mut each: impl FnMut(&Message<'_>)) -> Result<bool> {
+    pub(super) fn collect(
+        &mut self,
+        pieces: usize,
+        mut each: impl FnMut(&Message<'_>),
+    ) -> Result<bool> {
         let mut interrupted = false;
         // The end comes in a piece of its own.
         for _ in 0..pieces.saturating_add(1) {
@@ -378,16 +394,21 @@ pub(super) fn changed() -> Error {
 }
 
 /// One message of a datagram.
-struct Message<'a> {
-    kind: u16,
+pub(super) struct Message<'a> {
+    pub(super) kind: u16,
     flags: u16,
     sequence: u32,
-    body: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 impl<'a> Message<'a> {
+    /// The family in `struct nfgenmsg`.
+    pub(super) fn family(&self) -> u8 {
+        self.body.first().copied().unwrap_or_default()
+    }
+
     /// The attributes behind `struct nfgenmsg`.
-    fn attributes(&self) -> &'a [u8] {
+    pub(super) fn attributes(&self) -> &'a [u8] {
         self.body.get(NETFILTER_HEADER..).unwrap_or_default()
     }
 
@@ -425,13 +446,13 @@ impl<'a> Message<'a> {
     }
 
     /// The error that the message carries, for a reader.
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         self.failure().map_err(|failure| failure.plain())
     }
 }
 
 /// The messages of a datagram, up to the first malformed one.
-fn messages(buffer: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub(super) fn messages(buffer: &[u8]) -> impl Iterator<Item = Message<'_>> {
     let mut rest = buffer;
     std::iter::from_fn(move || {
         // struct nlmsghdr: length, type, flags, sequence number, port.

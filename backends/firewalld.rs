@@ -244,16 +244,10 @@ impl Firewalld {
         Ok(undo)
     }
 
-    /// The ports that a zone has by name after the next reload; all of them where that cannot be told, so that nothing
-    /// of an admin's is taken for ours.
-    fn saved(folders: &Folders, zone: &str) -> PortSet {
-        match Configuration::read_in(Path::new("/"), folders) {
-            Ok(configuration) => permanent::ports_of(&configuration, zone),
-            Err(error) => {
-                tracing::debug!("the permanent configuration cannot be read: {error}");
-                PortSet::all()
-            }
-        }
+    /// The ports that a zone has by name after the next reload.
+    fn saved(folders: &Folders, zone: &str) -> Result<PortSet> {
+        let configuration = Configuration::read_in(Path::new("/"), folders)?;
+        Ok(permanent::ports_of(&configuration, zone))
     }
 
     /// What filters, and what firewalld says of it, at one time: firewalld answers nobody while it reloads, so rules that

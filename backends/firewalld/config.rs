@@ -357,7 +357,7 @@ impl Reader<'_> {
         while let Some(folder) = folders.pop() {
             for name in self.disk.list(&folder)? {
                 let path = folder.join(&name);
-                if name.strip_suffix(".xml").is_none() && self.disk.is_folder(&path) {
+                if name.strip_suffix(".xml").is_none() && self.disk.is_folder(&path)? {
                     if let Some(zone) = self.combined(&path, &name)? {
                         zones.insert(name, zone);
                     }

@@ -3,6 +3,8 @@
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::error::{Error, Result};
 use crate::host::file;
 
@@ -71,10 +73,12 @@ impl Disk<'_> {
 
     /// The names in a folder, sorted; none when there is no such folder.
     pub(super) fn list(&self, folder: &Path) -> Result<Vec<String>> {
-        let Ok(real) = file::follow(self.root, &self.meant(folder)) else {
-            return Ok(Vec::new());
+        let real = match file::follow(self.root, &self.meant(folder)) {
+            Ok(real) => real,
+            Err(error) if leads_nowhere(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
         };
-        let entries = match std::fs::read_dir(&real) {
+        let entries = match file::read_dir(&real) {
             Ok(entries) => entries,
             Err(source) if is_missing(&source) => return Ok(Vec::new()),
             Err(source) => return Err(unreadable(&real, source)),
@@ -89,9 +93,25 @@ impl Disk<'_> {
     }
 
     /// Whether it is a folder, links followed.
-    pub(super) fn is_folder(&self, path: &Path) -> bool {
-        file::follow(self.root, &self.meant(path)).is_ok_and(|real| real.is_dir())
+    pub(super) fn is_folder(&self, path: &Path) -> Result<bool> {
+        match file::follow(self.root, &self.meant(path)) {
+            Ok(real) => match std::fs::metadata(&real) {
+                Ok(metadata) => Ok(metadata.is_dir()),
+                Err(source) if is_missing(&source) => Ok(false),
+                Err(source) => Err(unreadable(&real, source)),
+            },
+            Err(error) if leads_nowhere(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// Whether a path could not be followed since there is nothing, or a link to nothing or itself.
+fn leads_nowhere(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    let errno = source.and_then(Errno::from_io_error);
+    matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
 }
 
 fn is_missing(error: &std::io::Error) -> bool {

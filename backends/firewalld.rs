@@ -8,6 +8,8 @@ pub mod config;
 mod direct;
 mod edit;
 mod files;
+#[cfg(feature = "kernel")]
+pub(crate) mod fuzzing;
 mod leftovers;
 mod listing;
 mod permanent;
@@ -65,6 +67,13 @@ pub struct Firewalld {
     permanent: Option<Permanent>,
     /// What else boot loads.
     boot: Option<BootLayer>,
+}
+
+/// Edits that were not all made.
+struct Unfinished {
+    error: Error,
+    /// So many of them, from the first on, may have been made and still be there.
+    left: usize,
 }
 
 /// Whether settings of a service are those of ours.
@@ -185,8 +194,10 @@ impl Firewalld {
         }
         let undo = match self.make(edits) {
             Ok(undo) => undo,
-            Err(error) => {
-                let kept = self.write(&before);
+            Err(Unfinished { error, left }) => {
+                let left = edits.iter().take(left).filter(|edit| edit.adds());
+                let ours = before.into_iter().chain(left.filter_map(Edit::record));
+                let kept = self.write(&ours.collect::<Vec<_>>());
                 return Err(also(
                     error,
                     kept,
@@ -210,14 +221,23 @@ impl Firewalld {
     }
 
     /// Makes the edits, or takes those back that were made before one failed. Returns what undoes them.
-    fn make(&self, edits: &[Edit]) -> Result<Vec<Edit>> {
+    fn make(&self, edits: &[Edit]) -> std::result::Result<Vec<Edit>, Unfinished> {
         let mut undo: Vec<Edit> = Vec::new();
         for edit in edits {
             if let Err(error) = edit.make(&self.bus) {
+                let made = undo.len();
                 let mut back = undo.iter().rev();
                 let undone = back.try_for_each(|edit| edit.make(&self.bus));
+                let answered = matches!(error.kind(), ErrorKind::Changed | ErrorKind::Refused);
+                let left = match (answered, &undone) {
+                    (true, Ok(())) => 0,
+                    (true, Err(_)) => made,
+                    // It may have been made, and only the answer was lost.
+                    (false, _) => made + 1,
+                };
                 let what = "the edits made before it could not be taken back";
-                return Err(also(error, undone, what));
+                let error = also(error, undone, what);
+                return Err(Unfinished { error, left });
             }
             undo.push(edit.reversed());
         }
@@ -379,7 +399,7 @@ impl Backend for Firewalld {
             Layer::Runtime => self.apply_runtime(edits),
             Layer::Permanent => {
                 self.permanent()?.agree(&self.bus, edits)?;
-                self.make(edits)
+                self.make(edits).map_err(|unfinished| unfinished.error)
             }
         }
     }

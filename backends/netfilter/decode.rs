@@ -210,6 +210,17 @@ impl Body<'_> {
         }
     }
 
+    /// An element is put into a list, or taken out of it, that the rule brings along.
+    pub(super) fn update_made(&mut self, set: Set) {
+        let (name, text) = (set.name.clone(), set.name.clone());
+        self.made.entry(name.clone()).or_insert(set);
+        self.statements.push(Statement::UpdateSet {
+            set: name,
+            uncertainty: None,
+            text,
+        });
+    }
+
     /// Two statements of which one is enough for the rule to go on; a rule has room for one such pair.
     pub(super) fn either(&mut self, one: Statement, other: Statement) -> Option<()> {
         if self.alternative.is_some() {

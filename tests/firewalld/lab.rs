@@ -18,7 +18,7 @@ use crate::support::world::World;
 use crate::support::{ready, skip};
 
 /// The bus, with the policy that firewalld's package brings for its name.
-const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+pub(crate) const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>system</type>
@@ -54,6 +54,17 @@ pub(super) fn root() -> PathBuf {
     std::env::var_os("FIREWALLD_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
 }
 
+/// The arguments of `dbus-send` that ask for its state.
+pub(crate) const STATE: [&str; 7] = [
+    "--system",
+    "--print-reply=literal",
+    "--dest=org.fedoraproject.FirewallD1",
+    "/org/fedoraproject/FirewallD1",
+    "org.freedesktop.DBus.Properties.Get",
+    "string:org.fedoraproject.FirewallD1",
+    "string:state",
+];
+
 /// A loaded machine may take its time to start a Python program.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -69,18 +80,21 @@ pub(crate) struct Lab {
     pub(crate) world: World,
 }
 
+/// What these tests run.
+pub(crate) const TOOLS: [&str; 8] = [
+    "dbus-daemon",
+    "dbus-send",
+    "firewall-cmd",
+    "firewalld",
+    "ip",
+    "nft",
+    "nsenter",
+    "unshare",
+];
+
 /// Whether these tests can run here; prints why not.
 pub(crate) fn possible() -> bool {
-    if !ready(&[
-        "dbus-daemon",
-        "dbus-send",
-        "firewall-cmd",
-        "firewalld",
-        "ip",
-        "nft",
-        "nsenter",
-        "unshare",
-    ]) {
+    if !ready(&TOOLS) {
         return false;
     }
     if !rustix::process::geteuid().is_root() {
@@ -233,18 +247,7 @@ impl Lab {
 
     /// What firewalld says of itself; nothing when it is not there.
     pub(crate) fn state(&self) -> String {
-        let output = self.command(
-            "dbus-send",
-            &[
-                "--system",
-                "--print-reply=literal",
-                "--dest=org.fedoraproject.FirewallD1",
-                "/org/fedoraproject/FirewallD1",
-                "org.freedesktop.DBus.Properties.Get",
-                "string:org.fedoraproject.FirewallD1",
-                "string:state",
-            ],
-        );
+        let output = self.command("dbus-send", &STATE);
         let words = output.stdout.split_whitespace().last();
         words.unwrap_or_default().to_owned()
     }
@@ -353,8 +356,9 @@ fn signal(child: &Child, signal: Signal) {
     let _ = rustix::process::kill_process(process, signal);
 }
 
+/// Waits until it has come up.
 #[track_caller]
-fn wait(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn wait(what: &str, done: impl Fn() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < PATIENCE, "{what} does not come up");

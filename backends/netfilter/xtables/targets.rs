@@ -1,5 +1,6 @@
 //! Targets (`-j`).
 
+use super::matches::named_ipset;
 use super::{Extension, Info};
 use crate::model::ruleset::{Mark, Nat, NatKind, Statement, TableFamily, Verdict};
 use crate::netfilter::attributes::{Attributes, text};
@@ -70,12 +71,35 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
             let helper = text(info.bytes(12, 16)?);
             body.neutral(format!("-j CT --helper {helper}"));
         }
+        "SET" if revision >= 1 => ipsets(body, info, revision)?,
         "AUDIT" | "CHECKSUM" | "CLASSIFY" | "CONNSECMARK" | "CT" | "DSCP" | "ECN" | "HL"
-        | "IDLETIMER" | "LED" | "LOG" | "NFLOG" | "RATEEST" | "SECMARK" | "SET" | "TCPMSS"
+        | "IDLETIMER" | "LED" | "LOG" | "NFLOG" | "RATEEST" | "SECMARK" | "TCPMSS"
         | "TCPOPTSTRIP" | "TEE" | "TOS" | "TRACE" | "TTL" | "ULOG" => {
             body.neutral(format!("-j {name}"));
         }
         _ => return None,
+    }
+    Some(())
+}
+
+/// `struct xt_set_info_target_v1`, which the younger ones begin with: a set to add to, and one to delete from. The third of
+/// `v3` only sets marks and the like.
+fn ipsets(body: &mut Body<'_>, info: Info<'_>, revision: u32) -> Option<()> {
+    for (option, offset) in [("--add-set", 0), ("--del-set", 4)] {
+        let named = Info(info.0.get(offset..)?);
+        // IPSET_INVALID_ID
+        if named.short(0)? != u16::MAX {
+            body.update_made(named_ipset(&format!("-j SET {option}"), named, 1)?);
+        }
+    }
+    if revision >= 3 {
+        // --map-set: struct xt_set_info at 8
+        let named = Info(info.0.get(8..)?);
+        if named.short(0)? != u16::MAX {
+            let mark = Mark::Packet;
+            body.statements
+                .push(Statement::SetMark { mark, value: None });
+        }
     }
     Some(())
 }

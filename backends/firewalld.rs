@@ -5,6 +5,7 @@
 
 mod bus;
 pub mod config;
+mod direct;
 mod edit;
 mod files;
 #[cfg(feature = "kernel")]

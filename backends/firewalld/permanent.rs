@@ -87,7 +87,7 @@ impl Permanent {
         choice: &Choice,
     ) -> Self {
         Self {
-            configuration,
+            configuration: configuration.with_direct(),
             interfaces,
             choice: choice.clone(),
             division: Division::default(),

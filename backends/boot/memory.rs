@@ -154,9 +154,6 @@ fn format(proof: &Proof, key: &Digest) -> String {
             let because = clean(&entry.because);
             let _ = writeln!(text, "open {} {because}", ranges.join(","));
         }
-        for exception in &map.exceptions {
-            let _ = writeln!(text, "exception {}", clean(exception));
-        }
     }
     let sum = hexadecimal(&digest(text.as_bytes()));
     let _ = writeln!(text, "sum {sum}");
@@ -188,7 +185,6 @@ fn parse(text: &str, key: &Digest) -> Option<Proof> {
             "family" => reach.push(ReachMap {
                 family: *Family::BOTH.iter().find(|family| family.as_str() == rest)?,
                 entries: Vec::new(),
-                exceptions: Vec::new(),
             }),
             "open" => {
                 let (ports, because) = rest.split_once(' ')?;
@@ -199,7 +195,6 @@ fn parse(text: &str, key: &Digest) -> Option<Proof> {
                     because: because.to_owned(),
                 });
             }
-            "exception" => reach.last_mut()?.exceptions.push(rest.to_owned()),
             _ => return None,
         }
     }
@@ -228,7 +223,6 @@ mod tests {
                 reach: Reach::Open,
                 because: "rule in\nchain".to_owned(),
             }],
-            exceptions: vec!["@bans".to_owned()],
         };
         Proof {
             reach: Family::BOTH.map(map).to_vec(),
@@ -246,7 +240,6 @@ mod tests {
             back.reach[0].entries[0].ports,
             proof().reach[0].entries[0].ports
         );
-        assert_eq!(back.reach[0].exceptions, ["@bans"]);
         assert!(back.filters);
     }
 

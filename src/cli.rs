@@ -290,7 +290,7 @@ impl Cli {
 
 fn daemon_choices() -> clap::builder::PossibleValuesParser {
     std::iter::once("auto")
-        .chain(daemons::NAMES.iter().copied())
+        .chain(daemons::names())
         .collect::<Vec<_>>()
         .into()
 }
@@ -314,10 +314,10 @@ fn daemon_config(argument: &str) -> Result<(String, PathBuf), String> {
     let (name, path) = argument
         .split_once('=')
         .ok_or_else(|| "expected NAME=PATH, as in proftpd=/srv/etc/proftpd.conf".to_owned())?;
-    if !daemons::NAMES.contains(&name) {
+    if !daemons::names().contains(&name) {
         return Err(format!(
             "no daemon is called `{name}`; known are {}",
-            daemons::NAMES.join(", ")
+            daemons::names().join(", ")
         ));
     }
     if path.is_empty() {

@@ -1,4 +1,15 @@
 //! Keeps a host's firewall in step with its FTP daemons' passive ports.
+//!
+//! A run goes through these, and they are best read in this order:
+//!
+//! 1. [`commands`]: one file a subcommand; [`settings`] says what was meant.
+//! 2. [`daemons`]: from a daemon's own files to a [`passive::Reading`], [`passive`] to the union of all that is wanted.
+//! 3. [`reconcile`]: read, judge, plan, apply, verify, undo, for whichever [`firewall::backend::Backend`] is in charge.
+//! 4. [`firewall::netfilter`] reads the kernel's rules into a [`firewall::model::ruleset::Ruleset`], and
+//!    [`firewall::proof`], the only judge, says what becomes of each port. This is the heart; `docs/proof.md` draws it.
+//! 5. [`firewall::kernel`] with `nftables`, `iptables` and `boot`, [`firewall::firewalld`], [`firewall::csf`]: how each is
+//!    edited, now and for the next boot.
+//! 6. [`findings`] and [`report`]: what is said about it.
 
 pub mod cli;
 pub mod commands;

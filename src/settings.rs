@@ -152,11 +152,11 @@ pub fn parse(path: &Path, text: &str) -> Result<SettingsFile, ConfigError> {
     })?;
     let names = file.daemon_config.keys().chain(&file.daemon);
     for name in names {
-        if name != "auto" && !daemons::NAMES.contains(&name.as_str()) {
+        if name != "auto" && !daemons::names().contains(&name.as_str()) {
             let start = text.find(name.as_str()).unwrap_or_default();
             let message = format!("no daemon is called `{name}`");
             return Err(at(path, text, start..start + name.len(), &message)
-                .with_help(suggestion(name, daemons::NAMES)));
+                .with_help(suggestion(name, &daemons::names())));
         }
     }
     Ok(file)

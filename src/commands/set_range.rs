@@ -37,7 +37,7 @@ pub fn run(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let Some(daemon) = settings.daemon.as_deref() else {
-        let names = daemons::NAMES.join(", ");
+        let names = daemons::names().join(", ");
         printer.failure(
             &Failure::new(
                 "set-range needs --daemon NAME",

@@ -73,7 +73,7 @@ pub fn set_range(request: &Request, range: PortRange) -> Result<Change, ConfigEr
         .iter()
         .find(|daemon| request.only.as_deref() == Some(daemon.name()));
     let Some(daemon) = daemon else {
-        let names = super::NAMES.join(", ");
+        let names = super::names().join(", ");
         return Err(not_editable("", "no daemon is named")
             .with_help(format!("say which one: --daemon NAME, one of {names}")));
     };

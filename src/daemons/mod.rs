@@ -105,16 +105,6 @@ const DAEMONS: &[&dyn Daemon] = &[
     &pyftpdlib::Pyftpdlib,
 ];
 
-/// The names that `--daemon` takes.
-pub const NAMES: &[&str] = &[
-    pure_ftpd::NAME,
-    proftpd::NAME,
-    vsftpd::NAME,
-    sftpgo::NAME,
-    filezilla_server::NAME,
-    pyftpdlib::NAME,
-];
-
 /// What lies here is the kernel's, or came with a package, or starts and stops with the system: nobody edits it to
 /// configure a daemon. Units are systemd's own to watch.
 const NOT_CONFIGURATION: &[&str] = &[
@@ -220,6 +210,11 @@ fn started_by_hand(daemon: &dyn Daemon, host: &Host) -> Result<Vec<Reading>, Con
         }
     }
     Ok(readings)
+}
+
+/// The names that `--daemon` takes.
+pub fn names() -> Vec<&'static str> {
+    DAEMONS.iter().map(|daemon| daemon.name()).collect()
 }
 
 /// The daemon of that name.

@@ -96,7 +96,7 @@ fn bash_completes_commands_and_names() {
         assert!(backends.contains(&backend.to_owned()), "{backends:?}");
     }
     let offered = completions(&script, "pasvsync sync --daemon ''").unwrap();
-    let known = [&["auto"], daemons::NAMES].concat();
+    let known = [vec!["auto"], daemons::names()].concat();
     assert_eq!(offered, known);
     assert_eq!(
         completions(&script, "pasvsync sync --daemon pro").unwrap(),

@@ -136,7 +136,7 @@ fn the_schema_is_strict_and_described() {
     assert!(jsonschema::meta::is_valid(&schema));
     walk("", &schema);
     let names = &schema["$defs"]["daemonName"]["enum"];
-    assert_eq!(*names, serde_json::json!(pasvsync::daemons::NAMES));
+    assert_eq!(*names, serde_json::json!(pasvsync::daemons::names()));
     let backends = &schema["$defs"]["backend"]["properties"]["backend"]["enum"];
     let choices = BackendChoice::value_variants().iter().skip(1);
     let choices = choices.map(|choice| choice.to_possible_value().unwrap().get_name().to_owned());

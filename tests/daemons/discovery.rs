@@ -1,7 +1,7 @@
 //! Which configuration counts: panels, several daemons, overrides, other formats.
 
 use indoc::indoc;
-use pasvsync::daemons::{NAMES, Request, discover};
+use pasvsync::daemons::{Request, discover, names};
 use pasvsync::findings::CODES;
 
 use super::support::{Image, codes, ports};
@@ -266,7 +266,7 @@ fn every_code_that_is_used_is_in_the_table() {
 
 #[test]
 fn every_name_can_be_asked_for() {
-    for name in NAMES {
+    for name in names() {
         let image = Image::new();
         let mut request: Request = image.request();
         request.only = Some((*name).to_owned());

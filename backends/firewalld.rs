@@ -8,6 +8,7 @@ pub mod config;
 mod edit;
 mod files;
 mod listing;
+mod memory;
 mod permanent;
 mod records;
 pub mod ruleset;
@@ -24,6 +25,7 @@ pub use self::zones::{Choice, Zone};
 
 use self::bus::{Bus, Settings};
 use self::config::{Configuration, Folders};
+use self::memory::Surroundings;
 use self::permanent::Permanent;
 use self::records::Record;
 use self::runtime::Runtime;
@@ -33,7 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::owned::Owned;
 use crate::kernel::Kernel;
 use crate::model::ports::PortSet;
-use crate::model::ruleset::Ruleset;
+use crate::model::ruleset::{Filter, Ruleset, Table};
 use crate::netfilter;
 use crate::proof::place::MARK;
 
@@ -50,6 +52,8 @@ pub struct Firewalld {
     /// Where it has its files.
     folders: Folders,
     kernel: Kernel,
+    /// The kernel's ruleset when firewalld was asked ahead.
+    asked_at: Option<u32>,
     owned: Owned,
     choice: Choice,
     runtime: Runtime,
@@ -73,6 +77,9 @@ impl Firewalld {
         let Some(bus) = Bus::find()? else {
             return Ok(None);
         };
+        let owned = Owned::new(Path::new("/"), "firewalld");
+        let kernel = Kernel::open().and_then(|mut kernel| Ok((kernel.generation()?, kernel)));
+        bus.ask_ahead(SERVICE, &records::zones(&owned));
         let state = bus.state()?;
         if state != "RUNNING" {
             return Err(Error::new(
@@ -93,11 +100,14 @@ impl Firewalld {
                 .with_hint(format!("its zones are {}", known.join(", "))));
             }
         }
+        let folders = bus.folders()?;
+        let (generation, kernel) = kernel?;
         Ok(Some(Self {
-            folders: bus.folders()?,
+            folders,
             bus,
-            kernel: Kernel::open()?,
-            owned: Owned::new(Path::new("/"), "firewalld"),
+            kernel,
+            asked_at: Some(generation),
+            owned,
             choice,
             runtime: Runtime::default(),
             permanent: None,
@@ -229,6 +239,12 @@ impl Firewalld {
 
     fn read_runtime(&mut self, scope: Scope) -> Result<Ruleset> {
         let mut ruleset = self.kernel.ruleset(Layer::Runtime, scope)?;
+        // What firewalld has answered is of the same moment as the ruleset if nobody has edited it since; the older packet
+        // filter does not tell.
+        let older = |table: &Table| table.filter == Filter::Legacy;
+        if self.asked_at.take() != ruleset.generation || ruleset.tables.iter().any(older) {
+            self.bus.forget_ahead();
+        }
         // firewalld edits the kernel as often as it likes: that number tells nothing.
         ruleset.generation = None;
         self.runtime = Runtime::read(
@@ -243,20 +259,39 @@ impl Firewalld {
     }
 
     fn read_permanent(&mut self) -> Result<Ruleset> {
-        let division = &self.runtime.division;
-        let zones = division.opened.iter().chain(&division.others);
-        let zones: Vec<Zone> = zones.map(|(zone, _)| zone.clone()).collect();
+        let zones = self.runtime.division.zones();
         let beside = match &mut self.boot {
             Some(boot) => boot.beside("firewalld")?,
             None => Vec::new(),
         };
         let interfaces = netfilter::interfaces()?;
-        let manager = self.boot.as_ref().is_some_and(BootLayer::network_manager);
-        let permanent = Permanent::read(&self.folders, &zones, manager, interfaces, &self.choice)?;
+        let manager = self.manager();
+        let permanent = Permanent::read(&self.folders, zones, manager, interfaces, &self.choice)?;
         let mut permanent = permanent.beside(beside);
         let ruleset = permanent.ruleset();
         self.permanent = Some(permanent);
         Ok(ruleset)
+    }
+
+    /// Whether boot starts `NetworkManager`.
+    fn manager(&self) -> bool {
+        self.boot.as_ref().is_some_and(BootLayer::network_manager)
+    }
+
+    /// The proof of an earlier run, where it was about firewalld's own configuration alone.
+    fn remembered_permanent(&self, desired: &Desired) -> Option<Proof> {
+        let boot = self.boot.as_ref()?;
+        if boot.fresh() || !boot.nothing_beside("firewalld") {
+            return None;
+        }
+        let surroundings = Surroundings {
+            folders: &self.folders,
+            choice: &self.choice,
+            running: &self.runtime.division.zones(),
+            manager: self.manager(),
+            interfaces: &netfilter::interfaces().ok()?,
+        };
+        surroundings.remembered(desired)
     }
 
     fn permanent(&self) -> Result<&Permanent> {
@@ -288,11 +323,28 @@ impl Backend for Firewalld {
         vec![Layer::Runtime, Layer::Permanent]
     }
 
-    fn remember(&self, layer: Layer, _desired: &Desired, _proof: &Proof) {
-        if layer == Layer::Runtime
-            && let Err(error) = self.runtime.tidy(&self.owned)
-        {
-            tracing::debug!("the list of what is ours stays as it is: {error}");
+    fn remembered(&self, layer: Layer, desired: &Desired) -> Option<Proof> {
+        match layer {
+            Layer::Runtime => None,
+            Layer::Permanent => self.remembered_permanent(desired),
+        }
+    }
+
+    fn remember(&self, layer: Layer, desired: &Desired, proof: &Proof) {
+        let beside = self.boot.as_ref().map(|it| !it.nothing_beside("firewalld"));
+        match layer {
+            Layer::Runtime => {
+                if let Err(error) = self.runtime.tidy(&self.owned) {
+                    tracing::debug!("the list of what is ours stays as it is: {error}");
+                }
+            }
+            // Of no ports nothing is remembered, nor left behind.
+            Layer::Permanent if desired.ports.is_empty() => memory::forget(Path::new("/")),
+            Layer::Permanent => {
+                if let (Some(permanent), Some(false)) = (&self.permanent, beside) {
+                    permanent.remember(&self.folders, desired, proof);
+                }
+            }
         }
     }
 

@@ -99,6 +99,14 @@ impl Kernel {
         })
     }
 
+    /// The number of the ruleset of `nf_tables`: another one after every edit, whoever makes it.
+    ///
+    /// # Errors
+    /// As for [`Kernel::open`].
+    pub fn generation(&mut self) -> Result<u32> {
+        self.socket.generation()
+    }
+
     /// Makes sure that this firewall is in charge of what comes in; where nothing filters, either may be.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::host::owned::Owned;
 use crate::model::ports::{PortRange, PortSet};
 
 /// Something that we have added to a zone of the running firewalld.
@@ -45,6 +46,16 @@ impl Record {
         };
         words.next().is_none().then_some(record)
     }
+}
+
+/// The zones that a list names; none when it cannot be read, which whoever needs it will say.
+pub(super) fn zones(owned: &Owned) -> Vec<String> {
+    let lines = owned.read().unwrap_or_default();
+    let records = lines.iter().filter_map(|line| Record::parse(line));
+    let mut zones: Vec<String> = records.map(|record| record.zone).collect();
+    zones.sort_unstable();
+    zones.dedup();
+    zones
 }
 
 /// Ports as firewalld writes them: `50000-50100` or `21`.

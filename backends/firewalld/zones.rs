@@ -150,6 +150,12 @@ impl Division {
         })
     }
 
+    /// All of them.
+    pub(super) fn zones(&self) -> Vec<Zone> {
+        let all = self.opened.iter().chain(&self.others);
+        all.map(|(zone, _)| zone.clone()).collect()
+    }
+
     /// Whether the zone is to be opened.
     pub(super) fn opens(&self, zone: &str) -> bool {
         self.opened.iter().any(|(opened, _)| opened.name == zone)

@@ -245,7 +245,12 @@ impl Bus {
     }
 
     /// A call that is ready to be sent, under its question.
-    fn prepare<B>(&self, interface: &'static str, method: &'static str, body: B) -> (String, Pending)
+    fn prepare<B>(
+        &self,
+        interface: &'static str,
+        method: &'static str,
+        body: B,
+    ) -> (String, Pending)
     where
         B: Serialize + DynamicType + fmt::Debug + 'static,
     {

@@ -4,6 +4,7 @@ mod boot;
 mod errors;
 mod image;
 mod lab;
+mod memory;
 mod obstacles;
 mod permanent;
 mod story;

@@ -57,10 +57,11 @@ fn bench() {
     // A host that is reached has an address.
     for link in [
         "link set lo up",
-        "link add eth0 type dummy",
+        "link add eth0 type veth peer name eth1",
         "address add 192.0.2.1/24 dev eth0",
         "address add 2001:db8::1/64 dev eth0 nodad",
         "link set eth0 up",
+        "link set eth1 up",
     ] {
         run(Command::new("ip").args(link.split(' ')));
     }

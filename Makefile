@@ -1,6 +1,6 @@
 # The same commands on a laptop and in CI. `make demo` and `make test` install what is missing, and say so.
 
-.PHONY: build static deb rpm release demo test update bench deny tools-build tools-demo tools-test
+.PHONY: build static deb rpm release demo test update fuzz bench deny tools-build tools-demo tools-test
 
 # The tests make network namespaces: an ordinary user may do so as root of a user namespace, where the kernel lets him.
 UNSHARE = unshare --user --map-root-user --net
@@ -37,6 +37,16 @@ update: tools-test
 	UPDATE=1 cargo test --locked --test integration $(RUNNER) cli::demo
 	UPDATE=1 cargo test --locked --test integration $(RUNNER) ansible::readme
 
+# A million inputs for one TARGET of fuzz/, or for each. Wants `cargo install cargo-fuzz`; a compiler of its own it does
+# not want.
+RUNS ?= 1000000
+fuzz: tools-build
+	@for target in $(or $(TARGET),$$(cargo fuzz list)); do \
+		mkdir -p fuzz/corpus/$$target && \
+		cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-runs=$(RUNS) -max_len=16384 -timeout=10 -rss_limit_mb=512 -print_final_stats=1 || exit 1; \
+	done
+
 # Prints the README's table, measured here and now. Nothing else should run meanwhile.
 bench: tools-demo
 	cargo bench --locked --bench sync --bench firewalld
@@ -52,7 +62,7 @@ tools-demo: tools-build
 	@.ci/tools ip mount nft unshare
 
 tools-test: tools-demo
-	@.ci/tools curl dpkg-deb fish git iptables mandoc nsenter prometheus-parser python3-venv setpriv ssh strace systemd-analyze systemd-nspawn zsh
+	@.ci/tools curl dpkg-deb fish git iptables ipset mandoc nsenter prometheus-parser python3-venv setpriv ssh strace systemd-analyze systemd-nspawn tc zsh
 # Its package would start it, now and at every boot: not on somebody's laptop.
 	@[ "$$CI" != true ] || .ci/tools dbus-daemon dbus-send firewall-cmd
 	@packaging/build tools

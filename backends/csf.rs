@@ -5,6 +5,8 @@
 
 pub mod conf;
 mod file;
+#[cfg(feature = "firewalld")]
+pub(crate) mod fuzzing;
 pub mod items;
 mod live;
 mod notes;
@@ -24,12 +26,12 @@ use self::permanent::Lists;
 pub use self::plan::ItemEdit;
 use self::plan::Known;
 pub use self::rules::RuleEdit;
-use crate::backend::{Backend, Desired, Layer, Plan, Refusal, Scope};
+use crate::backend::{Backend, Desired, Layer, Plan, Proof, Refusal, Scope};
 use crate::boot::Note;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Kernel;
 use crate::model::reach::Family;
-use crate::model::ruleset::{Policy, Ruleset};
+use crate::model::ruleset::{Chain, Policy, Ruleset};
 use crate::netfilter;
 
 /// What an admin can choose.
@@ -56,6 +58,8 @@ pub struct Csf {
     obstacle: Option<Refusal>,
     /// csf.conf before this run edited it, and what was ours in it.
     before: Option<(Vec<u8>, Ours)>,
+    /// What is listed as ours and not there, as last read.
+    absent: Vec<(&'static str, String)>,
     restarted: bool,
     flushed: Vec<String>,
 }
@@ -66,6 +70,38 @@ struct State {
     conf: Conf,
     lists: Lists,
     ours: Ours,
+}
+
+impl State {
+    /// What is listed as ours and not there: an unfinished run listed it, or somebody else took it away. A rule whose
+    /// item is in csf.conf comes back with csf's next restart.
+    fn absent(&self, now: &Ruleset) -> Vec<(&'static str, String)> {
+        let mut absent = Vec::new();
+        let both = Family::BOTH
+            .into_iter()
+            .flat_map(|family| live::Direction::BOTH.map(|direction| (family, direction)));
+        for (family, direction) in both {
+            let setting = direction.setting(family);
+            let listed = self.lists.get(family, direction);
+            let in_conf = |item: &str| listed.iter().any(|other| other.text == item);
+            let form = live::Form::of(&self.conf, family, direction);
+            let chain = live::table(now, family).and_then(|table| table.chain(direction.chain()));
+            let rules = chain.map_or(&[][..], Chain::rules).iter();
+            let made: Vec<String> = rules
+                .filter_map(|rule| form.ports_of(rule).map(items::item))
+                .collect();
+            let mut note = |place, gone: &dyn Fn(&str) -> bool| {
+                let items = self.ours.items(place).into_iter();
+                let gone = items.filter(|item| gone(item));
+                absent.extend(gone.map(|item| (place, item.to_owned())));
+            };
+            note(setting, &|item| !in_conf(item));
+            note(rules::place(family, direction), &|item| {
+                !in_conf(item) && !made.iter().any(|other| other == item)
+            });
+        }
+        absent
+    }
 }
 
 /// One change.
@@ -126,6 +162,7 @@ impl Csf {
             live: Ruleset::default(),
             obstacle: None,
             before: None,
+            absent: Vec::new(),
             restarted: false,
             flushed: Vec::new(),
         }))
@@ -275,7 +312,11 @@ impl Csf {
         // Before the file: what is listed and not there does no harm.
         ours.write()?;
         if let Err(error) = file::write(&self.root, &from, &to) {
-            state.ours.write()?;
+            // The last step of a write can fail when the file is in its place already.
+            let file = file::read(&self.root);
+            if file.is_ok_and(|file| file.bytes() == from) {
+                state.ours.write()?;
+            }
             return Err(error);
         }
         for (setting, item) in gone {
@@ -302,7 +343,11 @@ impl Csf {
         let back = match rules::apply(edits) {
             Ok(back) => back,
             Err(error) => {
-                self.state()?.ours.write()?;
+                // iptables may have made them, and failed then.
+                let after = self.now(Scope::Everything);
+                if after.is_ok_and(|after| after.tables == now.tables) {
+                    self.state()?.ours.write()?;
+                }
                 return Err(error);
             }
         };
@@ -373,9 +418,11 @@ impl Backend for Csf {
         let now = self.now(scope)?;
         let state = self.load();
         if layer == Layer::Runtime {
+            self.absent = state.map_or_else(|_| Vec::new(), |state| state.absent(&now));
             return Ok(now);
         }
         let state = state?.clone();
+        self.absent = state.absent(&now);
         let ruleset = permanent::ruleset(&now, &self.root, &state.conf, &state.lists);
         self.live = now;
         Ok(ruleset)
@@ -425,6 +472,19 @@ impl Backend for Csf {
             edits: edits.collect(),
             refusals: plan.refusals,
         })
+    }
+
+    fn remember(&self, _layer: Layer, _desired: &Desired, _proof: &Proof) {
+        let Some(state) = self.state.as_ref().filter(|_| !self.absent.is_empty()) else {
+            return;
+        };
+        let mut ours = state.ours.clone();
+        for (place, item) in &self.absent {
+            ours.remove(place, item);
+        }
+        if let Err(error) = ours.write() {
+            tracing::debug!("the list of what is ours stays as it is: {error}");
+        }
     }
 
     fn batches(&self, edits: &[Edit]) -> u32 {

@@ -7,6 +7,9 @@ mod bus;
 pub mod config;
 mod edit;
 mod files;
+#[cfg(feature = "kernel")]
+pub(crate) mod fuzzing;
+mod leftovers;
 mod listing;
 mod memory;
 mod permanent;
@@ -42,6 +45,9 @@ use crate::proof::place::MARK;
 /// The name of the service of ours.
 const SERVICE: &str = MARK;
 
+/// How often what filters is read anew because it changed meanwhile.
+const ATTEMPTS: usize = 10;
+
 /// How the description of the service of ours begins: the mark.
 const DESCRIPTION: &str = "Managed by pasvsync";
 
@@ -57,9 +63,20 @@ pub struct Firewalld {
     owned: Owned,
     choice: Choice,
     runtime: Runtime,
+    /// What this run has taken away.
+    closed: Vec<Record>,
+    /// What the last edit has added.
+    made: Vec<Record>,
     permanent: Option<Permanent>,
     /// What else boot loads.
     boot: Option<BootLayer>,
+}
+
+/// Edits that were not all made.
+struct Unfinished {
+    error: Error,
+    /// So many of them, from the first on, may have been made and still be there.
+    left: usize,
 }
 
 /// Whether settings of a service are those of ours.
@@ -77,19 +94,9 @@ impl Firewalld {
         let Some(bus) = Bus::find()? else {
             return Ok(None);
         };
-        let owned = Owned::new(Path::new("/"), "firewalld");
         let kernel = Kernel::open().and_then(|mut kernel| Ok((kernel.generation()?, kernel)));
-        bus.ask_ahead(SERVICE, &records::zones(&owned));
-        let state = bus.state()?;
-        if state != "RUNNING" {
-            return Err(Error::new(
-                ErrorKind::Failed,
-                format!("firewalld is not working: its state is {state}"),
-            )
-            .with_hint(
-                "its configuration may be broken: see `firewall-cmd --check-config` and `journalctl -u firewalld`, mend it, and restart firewalld",
-            ));
-        }
+        bus.ask_ahead(SERVICE);
+        works(&bus.state()?)?;
         if !choice.zones.is_empty() {
             let known = bus.zones()?;
             if let Some(zone) = choice.zones.iter().find(|zone| !known.contains(zone)) {
@@ -103,13 +110,15 @@ impl Firewalld {
         let folders = bus.folders()?;
         let (generation, kernel) = kernel?;
         Ok(Some(Self {
+            owned: Owned::new(Path::new("/"), &records::list_name(&folders)),
             folders,
             bus,
             kernel,
             asked_at: Some(generation),
-            owned,
             choice,
             runtime: Runtime::default(),
+            closed: Vec::new(),
+            made: Vec::new(),
             permanent: None,
             boot: None,
         }))
@@ -173,9 +182,14 @@ impl Firewalld {
         notes
     }
 
+    /// What is still let in although firewalld knows nothing of it, once the ruleset was read.
+    pub fn leftovers(&self, desired: &Desired) -> Vec<Note> {
+        self.runtime.leftovers.notes(desired)
+    }
+
     /// Makes the edits of the running firewalld, or none of them.
-    fn apply_runtime(&self, edits: &[Edit]) -> Result<Vec<Edit>> {
-        let before: Vec<Record> = self.runtime.records().to_vec();
+    fn apply_runtime(&mut self, edits: &[Edit]) -> Result<Vec<Edit>> {
+        let before = self.runtime.records();
         let of = |adds: bool| {
             let edits = edits.iter().filter(move |edit| edit.adds() == adds);
             edits.filter_map(Edit::record).collect::<Vec<_>>()
@@ -187,8 +201,10 @@ impl Firewalld {
         }
         let undo = match self.make(edits) {
             Ok(undo) => undo,
-            Err(error) => {
-                let kept = self.write(&before);
+            Err(Unfinished { error, left }) => {
+                let left = edits.iter().take(left).filter(|edit| edit.adds());
+                let ours = before.into_iter().chain(left.filter_map(Edit::record));
+                let kept = self.write(&ours.collect::<Vec<_>>());
                 return Err(also(
                     error,
                     kept,
@@ -196,9 +212,11 @@ impl Firewalld {
                 ));
             }
         };
-        let mut records = [before, added].concat();
+        let mut records = [before, added.clone()].concat();
         records.retain(|record| !removed.contains(record));
         self.write(&records)?;
+        self.closed.extend(self.runtime.closes(edits));
+        self.made = added;
         Ok(undo)
     }
 
@@ -210,14 +228,23 @@ impl Firewalld {
     }
 
     /// Makes the edits, or takes those back that were made before one failed. Returns what undoes them.
-    fn make(&self, edits: &[Edit]) -> Result<Vec<Edit>> {
+    fn make(&self, edits: &[Edit]) -> std::result::Result<Vec<Edit>, Unfinished> {
         let mut undo: Vec<Edit> = Vec::new();
         for edit in edits {
             if let Err(error) = edit.make(&self.bus) {
+                let made = undo.len();
                 let mut back = undo.iter().rev();
                 let undone = back.try_for_each(|edit| edit.make(&self.bus));
+                let answered = matches!(error.kind(), ErrorKind::Changed | ErrorKind::Refused);
+                let left = match (answered, &undone) {
+                    (true, Ok(())) => 0,
+                    (true, Err(_)) => made,
+                    // It may have been made, and only the answer was lost.
+                    (false, _) => made + 1,
+                };
                 let what = "the edits made before it could not be taken back";
-                return Err(also(error, undone, what));
+                let error = also(error, undone, what);
+                return Err(Unfinished { error, left });
             }
             undo.push(edit.reversed());
         }
@@ -237,25 +264,50 @@ impl Firewalld {
         }
     }
 
+    /// What filters, and what firewalld says of it, at one time: firewalld answers nobody while it reloads, so rules that
+    /// were read in the middle of that are no longer there when it has answered.
     fn read_runtime(&mut self, scope: Scope) -> Result<Ruleset> {
-        let mut ruleset = self.kernel.ruleset(Layer::Runtime, scope)?;
-        // What firewalld has answered is of the same moment as the ruleset if nobody has edited it since; the older packet
-        // filter does not tell.
-        let older = |table: &Table| table.filter == Filter::Legacy;
-        if self.asked_at.take() != ruleset.generation || ruleset.tables.iter().any(older) {
-            self.bus.forget_ahead();
+        for _ in 0..ATTEMPTS {
+            let mut ruleset = self.kernel.ruleset(Layer::Runtime, scope)?;
+            // Asked ahead, firewalld may have answered before somebody edited it; the older packet filter does not tell.
+            let older = |table: &Table| table.filter == Filter::Legacy;
+            if self.asked_at.take() != ruleset.generation || ruleset.tables.iter().any(older) {
+                self.bus.forget_ahead();
+            }
+            // Among several edits of firewalld's this number tells nothing.
+            let generation = ruleset.generation.take();
+            self.runtime = Runtime::read(
+                &self.bus,
+                &self.owned,
+                &self.choice,
+                &mut ruleset,
+                scope,
+                &self.closed,
+                |zone| Self::saved(&self.folders, zone),
+            )?;
+            if generation == Some(self.kernel.generation()?) {
+                self.still_there()?;
+                return Ok(ruleset);
+            }
         }
-        // firewalld edits the kernel as often as it likes: that number tells nothing.
-        ruleset.generation = None;
-        self.runtime = Runtime::read(
-            &self.bus,
-            &self.owned,
-            &self.choice,
-            &mut ruleset,
-            scope,
-            |zone| Self::saved(&self.folders, zone),
-        )?;
-        Ok(ruleset)
+        Err(Error::new(
+            ErrorKind::Changed,
+            format!("the rules kept changing while they were read, {ATTEMPTS} times in a row"),
+        )
+        .with_hint("see whether firewalld is reloaded all the time: journalctl -u firewalld"))
+    }
+
+    /// Whether what was just made is still there.
+    fn still_there(&mut self) -> Result<()> {
+        let records = self.runtime.records();
+        let mut made = std::mem::take(&mut self.made).into_iter();
+        if made.any(|record| !records.contains(&record)) {
+            return Err(Error::new(
+                ErrorKind::Changed,
+                "firewalld was reloaded after the edit",
+            ));
+        }
+        Ok(())
     }
 
     fn read_permanent(&mut self) -> Result<Ruleset> {
@@ -301,6 +353,24 @@ impl Firewalld {
                 "the permanent configuration was not read",
             )
         })
+    }
+}
+
+/// Whether firewalld does its work, by what it says of its state.
+fn works(state: &str) -> Result<()> {
+    match state {
+        "RUNNING" => Ok(()),
+        "INIT" => Err(
+            Error::new(ErrorKind::Busy, "firewalld is just starting: it has no rules yet")
+                .with_hint("run pasvsync again once `firewall-cmd --state` says that it is running"),
+        ),
+        state => Err(Error::new(
+            ErrorKind::Failed,
+            format!("firewalld is not working: its state is {state}"),
+        )
+        .with_hint(
+            "its configuration may be broken: see `firewall-cmd --check-config` and `journalctl -u firewalld`, mend it, and restart firewalld",
+        )),
     }
 }
 
@@ -377,7 +447,7 @@ impl Backend for Firewalld {
             Layer::Runtime => self.apply_runtime(edits),
             Layer::Permanent => {
                 self.permanent()?.agree(&self.bus, edits)?;
-                self.make(edits)
+                self.make(edits).map_err(|unfinished| unfinished.error)
             }
         }
     }

@@ -99,11 +99,9 @@ impl Kernel {
         })
     }
 
-    /// The number of the ruleset of `nf_tables`: another one after every edit, whoever makes it.
-    ///
-    /// # Errors
-    /// As for [`Kernel::open`].
-    pub fn generation(&mut self) -> Result<u32> {
+    /// The number that every change of the rules raises.
+    #[cfg(feature = "firewalld")]
+    pub(crate) fn generation(&mut self) -> Result<u32> {
         self.socket.generation()
     }
 

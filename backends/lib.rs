@@ -10,6 +10,9 @@ pub mod detect;
 pub mod error;
 #[cfg(feature = "firewalld")]
 pub mod firewalld;
+#[cfg(all(feature = "kernel", feature = "firewalld"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod iptables;
 #[cfg(feature = "kernel")]

@@ -85,7 +85,7 @@ pub struct Generate {
 /// What `generate` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Generated {
-    /// A man page for the program and for each command
+    /// A man page for the program, for each command, and for the settings file
     Man,
     /// The completion for bash
     Bash,

@@ -297,6 +297,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "the range is closed, and only a connection tracking helper lets data connections in: FTPS defeats it",
     ),
     (
+        "beside-netfilter",
+        Severity::Warning,
+        "an XDP program or tc filters are at an interface: they may stop packets that the firewall lets in",
+    ),
+    (
         "managed-table",
         Severity::Error,
         "the ports are closed in a table that another program looks after: it must open them",
@@ -350,6 +355,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "firewalld-stopped",
         Severity::Info,
         "firewalld does not run, and is to run after the next boot: its files are judged and edited",
+    ),
+    (
+        "firewalld-leftovers",
+        Severity::Warning,
+        "firewalld was killed, and its old rules still let in what it has closed since, until a reload",
     ),
     (
         "zone-left-out",

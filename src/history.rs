@@ -27,7 +27,12 @@ pub fn record(root: &Path) {
 /// When something was last changed, in seconds since 1970; `None` when that is not known.
 pub fn last_change(root: &Path) -> Option<u64> {
     let bytes = read_private(&root.join(FOLDER), NAME).ok()??;
-    std::str::from_utf8(&bytes).ok()?.trim().parse().ok()
+    parse(&bytes)
+}
+
+/// The seconds in the file's text.
+pub(crate) fn parse(bytes: &[u8]) -> Option<u64> {
+    std::str::from_utf8(bytes).ok()?.trim().parse().ok()
 }
 
 /// Forgets it, and removes the folder when nothing else is in it.

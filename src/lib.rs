@@ -11,6 +11,7 @@
 //!    edited, now and for the next boot.
 //! 6. [`findings`] and [`report`]: what is said about it.
 
+pub mod beside;
 pub mod cli;
 pub mod commands;
 pub mod daemons;
@@ -18,6 +19,8 @@ pub mod exit;
 pub mod exposure;
 pub mod failure;
 pub mod findings;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod helpers;
 pub mod history;
 pub mod journal;

@@ -96,6 +96,17 @@ fn parse(line: &str) -> Option<Listener> {
     })
 }
 
+/// What the kernel says of sockets, over netlink and in /proc: any bytes.
+#[doc(hidden)]
+pub fn fuzz(bytes: &[u8]) {
+    diag::fuzz(bytes);
+    for line in String::from_utf8_lossy(bytes).lines() {
+        if let Some(listener) = parse(line) {
+            listener.is_local();
+        }
+    }
+}
+
 /// Words of 32 bits in the byte order of the machine.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let word = |at: usize| {

@@ -197,8 +197,8 @@ fn reconcile_layer<B: Backend>(
         }
         let first = ruleset.generation;
         let ruleset = backend.ruleset(layer, Scope::Everything)?;
-        // What was judged is not what the plan would be made for.
-        let reach = if ruleset.generation == first {
+        // What was judged may not be what the plan will be made for.
+        let reach = if first.is_some() && ruleset.generation == first {
             reach
         } else {
             judge(&ruleset, desired)

@@ -12,6 +12,7 @@ mod concurrency;
 mod daemons;
 mod faults;
 mod firewalld;
+mod fuzzing;
 mod kernel;
 mod support;
 mod systemd;

@@ -496,7 +496,7 @@ fn in_a_namespace_of_its_own(look: &Look) -> bool {
 }
 
 /// Gathers the commands of a unit's text; an empty one takes back those before it.
-fn start_lines(unit: &str, commands: &mut Vec<String>) {
+pub(super) fn start_lines(unit: &str, commands: &mut Vec<String>) {
     let joined = unit.replace("\\\n", " ");
     for line in joined.lines() {
         let Some((key, value)) = line.split_once('=') else {
@@ -513,7 +513,7 @@ fn start_lines(unit: &str, commands: &mut Vec<String>) {
 }
 
 /// The files of `nft -f FILE`; none when the command is something else.
-fn files_of_nft(command: &str) -> Vec<PathBuf> {
+pub(super) fn files_of_nft(command: &str) -> Vec<PathBuf> {
     let mut words = command.split_whitespace();
     let program = words.next().unwrap_or_default();
     let program = program.trim_start_matches(['-', '@', ':', '+', '!']);

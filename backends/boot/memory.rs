@@ -211,6 +211,23 @@ pub(crate) fn parse(text: &str, key: &Digest) -> Option<Proof> {
     Some(Proof { reach, filters })
 }
 
+/// Any text, and the same with a last line that makes it count: what is taken from it is written and read alike.
+#[cfg(all(feature = "kernel", feature = "firewalld"))]
+pub(super) fn fuzz(text: &str) {
+    let key = digest(b"fuzz");
+    let sealed = format!("{HEADER}\nkey {}\n{text}\n", hexadecimal(&key));
+    let sum = hexadecimal(&digest(sealed.as_bytes()));
+    for text in [text, &format!("{sealed}sum {sum}\n")] {
+        if let Some(proof) = parse(text, &key) {
+            let again = format(&proof, &key, &[]);
+            assert_eq!(
+                parse(&again, &key).map(|proof| format(&proof, &key, &[])),
+                Some(again)
+            );
+        }
+    }
+}
+
 fn range(text: &str) -> Option<PortRange> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     PortRange::new(first.parse().ok()?, last.parse().ok()?)

@@ -5,6 +5,8 @@
 //! be the ruleset that is wanted, and the file is replaced only then.
 
 mod find;
+#[cfg(all(feature = "kernel", feature = "firewalld"))]
+pub(crate) mod fuzzing;
 mod iptables_text;
 mod load;
 mod look;

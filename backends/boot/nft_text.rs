@@ -197,7 +197,8 @@ impl Outline {
             ["add" | "create", rest @ ..] => rest,
             all => all,
         };
-        let table = stack.iter().find_map(|frame| match frame {
+        // A table stands in nothing else. Not looking further keeps very many braces from taking very long.
+        let table = stack.first().and_then(|frame| match frame {
             Frame::Table(family, name) => Some((*family, name.clone())),
             _ => None,
         });

@@ -108,7 +108,7 @@ fn own_units(boot: &Boot) -> Vec<(String, String)> {
 }
 
 /// The first command of a unit that loads rules.
-fn starting_line(unit: &str) -> Option<String> {
+pub(super) fn starting_line(unit: &str) -> Option<String> {
     let mut commands = unit.lines().filter_map(|line| {
         let (key, command) = line.split_once('=')?;
         key.trim().starts_with("ExecStart").then_some(command)

@@ -130,6 +130,8 @@ fn expand(boot: &Boot, pattern: &Path) -> Vec<PathBuf> {
                 for path in &mut found {
                     path.pop();
                 }
+                // All entries of a folder have led back to it: `/*/../*/../*` would multiply them.
+                found.dedup();
             }
             Component::Normal(name) => {
                 let name = name.to_string_lossy();
@@ -164,22 +166,38 @@ fn step(boot: &Boot, folder: &Path, name: &str) -> Vec<PathBuf> {
 }
 
 /// glob(7). A bracket expression matches any one byte: a file too many does no harm.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let Some((first, rest)) = pattern.split_first() else {
-        return name.is_empty();
-    };
-    match first {
-        b'*' => (0..=name.len()).any(|skip| matches(rest, name.get(skip..).unwrap_or_default())),
-        b'[' => {
-            let end = rest.iter().skip(1).position(|byte| *byte == b']');
-            let rest = end.and_then(|end| rest.get(end + 2..)).unwrap_or_default();
-            name.split_first()
-                .is_some_and(|(_, name)| matches(rest, name))
+pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut pattern, mut name) = (pattern, name);
+    // Behind the last star, and what it has not taken yet. An earlier star never has to take more.
+    let mut retry: Option<(&[u8], &[u8])> = None;
+    loop {
+        if let Some(rest) = pattern.strip_prefix(b"*") {
+            retry = Some((rest, name));
+            pattern = rest;
+            continue;
         }
-        _ => name
-            .split_first()
-            .is_some_and(|(byte, name)| (*first == b'?' || first == byte) && matches(rest, name)),
+        let Some((byte, behind)) = name.split_first() else {
+            return pattern.is_empty();
+        };
+        if let Some(rest) = match_one(pattern, *byte) {
+            (pattern, name) = (rest, behind);
+        } else if let Some((rest, [_, left @ ..])) = retry {
+            retry = Some((rest, left));
+            (pattern, name) = (rest, left);
+        } else {
+            return false;
+        }
     }
+}
+
+/// What is left of a pattern whose start matches a byte.
+fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
+    let (first, rest) = pattern.split_first()?;
+    if *first == b'[' {
+        let end = rest.iter().skip(1).position(|byte| *byte == b']');
+        return Some(end.and_then(|end| rest.get(end + 2..)).unwrap_or_default());
+    }
+    (*first == b'?' || *first == byte).then_some(rest)
 }
 
 /// Gathers what a digest is made of; every piece counts with its length, so that none runs into the next.
@@ -221,4 +239,44 @@ pub(crate) fn of_load<'a>(
         fingerprint.add(bytes);
     }
     fingerprint.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Boot, PathBuf, expand, matches};
+
+    #[test]
+    fn wildcards_are_those_of_glob() {
+        for (pattern, name, expected) in [
+            ("*.nft", "10-ftp.nft", true),
+            ("*.nft", "10-ftp.nft.old", false),
+            ("*a*b", "xaxxb", true),
+            ("*a*b", "xbxxa", false),
+            ("1?-*", "10-", true),
+            ("1?-*", "1-x", false),
+            ("[01]x*", "1x", true),
+            ("[]]x", "]x", true),
+            ("[a", "a", true),
+            ("", "", true),
+            ("**", "", true),
+        ] {
+            let matched = matches(pattern.as_bytes(), name.as_bytes());
+            assert_eq!(matched, expected, "{pattern} {name}");
+        }
+        // With many stars, trying every way to share the name out among them would not end.
+        let pattern = "*a".repeat(60) + "b";
+        assert!(!matches(pattern.as_bytes(), "a".repeat(255).as_bytes()));
+    }
+
+    #[test]
+    fn a_pattern_that_goes_up_again_does_not_multiply() {
+        let root = tempfile::tempdir().unwrap();
+        for name in 0..10 {
+            fs_err::write(root.path().join(format!("{name}.nft")), "").unwrap();
+        }
+        let boot = Boot::find(root.path());
+        let pattern = format!("/{}1.nft", "*/../".repeat(40));
+        let found = expand(&boot, pattern.as_ref());
+        assert_eq!(found, [PathBuf::from("/1.nft")]);
+    }
 }

@@ -9,7 +9,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::create::create;
+use crate::host::create::{TEMPORARY, create};
 use crate::host::file::{Snapshot, resolve};
 use crate::host::lock::PATIENCE;
 
@@ -17,6 +17,8 @@ use crate::host::lock::PATIENCE;
 pub(super) const CONF: &str = "/etc/csf/csf.conf";
 /// Where csf keeps earlier versions: `csf --profile restore NAME`.
 const BACKUPS: &str = "/var/lib/csf/backup";
+/// How the names of ours end there; before that comes the time.
+const BACKUP: &str = "_pasvsync";
 /// Held by csf while it rebuilds its rules.
 const CSF_LOCK: &str = "/var/lib/csf/csf.lock";
 /// The mode of all of csf's files.
@@ -91,17 +93,32 @@ fn busy(path: &Path) -> Error {
 
 /// Keeps the text where csf keeps its own, if csf has made that folder.
 fn keep(root: &Path, bytes: &[u8]) -> Result<()> {
-    if resolve(root, Path::new(BACKUPS)).is_err() {
+    let Ok(folder) = resolve(root, Path::new(BACKUPS)) else {
         return Ok(());
-    }
+    };
+    remove_unfinished(&folder);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let mut seconds = now.map_or(0, |now| now.as_secs());
     loop {
-        let name = format!("{BACKUPS}/{seconds}_pasvsync");
+        let name = format!("{BACKUPS}/{seconds}{BACKUP}");
         match create(root, Path::new(&name), bytes, MODE) {
             // Of the same second.
             Err(error) if error.kind() == ErrorKind::Changed => seconds += 1,
             outcome => return outcome.map(drop),
+        }
+    }
+}
+
+/// Takes away what runs that were killed left of backups: another time, another name.
+fn remove_unfinished(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let whole = name
+            .to_str()
+            .and_then(|name| name.strip_prefix('.')?.strip_suffix(TEMPORARY));
+        if whole.is_some_and(|name| name.ends_with(BACKUP)) {
+            // It does no harm where it is.
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is ours in csf.conf and in csf's chains. Neither has room for a mark: csf writes its rules itself, and an upgrade
 //! drops comments and settings that it does not know.
 
+use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -15,13 +16,20 @@ pub(super) struct Ours {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+pub(super) struct Entry {
     /// A setting of csf.conf, or a chain.
     place: String,
     /// The exact item.
     item: String,
     /// When it was put there, in seconds since 1970: for people.
     since: u64,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, item, since } = self;
+        write!(formatter, "{place} {item} {since}")
+    }
 }
 
 impl Ours {
@@ -68,13 +76,13 @@ impl Ours {
     /// # Errors
     /// As the system says.
     pub(super) fn write(&self) -> Result<()> {
-        let lines = self.entries.iter();
-        let lines = lines.map(|Entry { place, item, since }| format!("{place} {item} {since}"));
+        let lines = self.entries.iter().map(ToString::to_string);
         self.list.write(&lines.collect::<Vec<_>>())
     }
 }
 
-fn parse(line: &str) -> Option<Entry> {
+/// An entry as it was written; `None` for what is none.
+pub(super) fn parse(line: &str) -> Option<Entry> {
     let mut words = line.split(' ');
     let mut next = || words.next().map(str::to_owned);
     Some(Entry {

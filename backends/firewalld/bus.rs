@@ -219,17 +219,14 @@ impl Bus {
         Ok(folders_of(&words))
     }
 
-    /// Sends what every run asks, whichever zones there are, and waits for nothing. `service` is the name of a service,
-    /// `zones` are those whose ports will be asked for.
-    pub(super) fn ask_ahead(&self, service: &str, zones: &[String]) {
+    /// Sends what every run asks, whichever zones there are, and waits for nothing. `service` is the name of a service.
+    pub(super) fn ask_ahead(&self, service: &str) {
         let mut ahead = vec![
             self.prepare(PROPERTIES, "Get", (MAIN, "state")),
             self.prepare(MAIN, "getDefaultZone", ()),
             self.prepare(ZONE, "getActiveZones", ()),
             self.prepare(MAIN, "getServiceSettings2", service.to_owned()),
         ];
-        let ports = zones.iter().cloned();
-        ahead.extend(ports.map(|zone| self.prepare(ZONE, "getPorts", zone)));
         // A call is sent when it is polled for the first time.
         zbus::block_on(poll_fn(|context| {
             for (_, pending) in &mut ahead {

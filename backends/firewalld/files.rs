@@ -3,7 +3,7 @@
 //! What is wanted is planned as for a running firewalld; here it becomes a service file and a line in zones' files. A zone
 //! of the package's gets a copy in etc, which goes again when nothing but the copy is left.
 
-mod zone;
+pub(super) mod zone;
 
 use std::fmt;
 use std::fmt::Write as _;

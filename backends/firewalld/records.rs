@@ -1,8 +1,11 @@
 //! What of the running firewalld is ours: its ports bear no mark, so they are written down.
 
 use std::fmt;
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
 
-use crate::host::owned::Owned;
+use super::config::Folders;
 use crate::model::ports::{PortRange, PortSet};
 
 /// Something that we have added to a zone of the running firewalld.
@@ -48,14 +51,31 @@ impl Record {
     }
 }
 
-/// The zones that a list names; none when it cannot be read, which whoever needs it will say.
-pub(super) fn zones(owned: &Owned) -> Vec<String> {
-    let lines = owned.read().unwrap_or_default();
-    let records = lines.iter().filter_map(|line| Record::parse(line));
-    let mut zones: Vec<String> = records.map(|record| record.zone).collect();
-    zones.sort_unstable();
-    zones.dedup();
-    zones
+/// The name of the list of a firewalld with its files in these folders: several may run on a host, each in a network
+/// namespace of its own, and each has ports of its own.
+pub(super) fn list_name(folders: &Folders) -> String {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = real(&folders.system);
+    let mut name = "firewalld".to_owned();
+    if folder == real(&Folders::default().system) {
+        return name;
+    }
+    for part in folder.components() {
+        if let Component::Normal(part) = part {
+            name.push('-');
+            for byte in part.as_bytes() {
+                match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' => {
+                        name.push(char::from(*byte));
+                    }
+                    _ => {
+                        let _ = write!(name, "%{byte:02x}");
+                    }
+                }
+            }
+        }
+    }
+    name
 }
 
 /// Ports as firewalld writes them: `50000-50100` or `21`.
@@ -73,6 +93,23 @@ pub(super) fn tcp<'p>(ports: impl IntoIterator<Item = (&'p str, &'p str)>) -> Po
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_folder_has_a_list_of_its_own() {
+        for (folder, name) in [
+            ("/etc/firewalld", "firewalld"),
+            ("/etc/firewalld/", "firewalld"),
+            ("/no/such", "firewalld-no-such"),
+            ("/no-such", "firewalld-no%2dsuch"),
+            ("/no such/", "firewalld-no%20such"),
+        ] {
+            let folders = Folders {
+                system: folder.into(),
+                ..Folders::default()
+            };
+            assert_eq!(list_name(&folders), name);
+        }
+    }
 
     #[test]
     fn a_record_comes_back() {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::bus::Bus;
+use super::leftovers::Leftovers;
 use super::records::{Record, What, range};
 use super::zones::{self, Choice, Division, Zone};
 use super::{Content, Edit, SERVICE, is_ours, permanent};
@@ -21,8 +22,10 @@ pub(super) struct Runtime {
     pub(super) division: Division,
     /// What is ours, and really there.
     records: Vec<Record>,
-    /// The list has more than that.
+    /// The list has more than that and what is left.
     outdated: bool,
+    /// What a firewalld that was killed has left.
+    pub(super) leftovers: Leftovers,
     /// The service of ours, as it was loaded.
     loaded: Option<Loaded>,
     /// The ports that are open by name, of the zones that are to be opened.
@@ -70,12 +73,14 @@ pub(super) fn zones(bus: &Bus, choice: &Choice) -> Result<Vec<Zone>> {
 impl Runtime {
     /// Reads what belongs to the ruleset, and narrows the ruleset's questions to the zones that are to be opened.
     /// `permanent` are the ports that a zone has by name after the next reload: what is saved there is the admin's.
+    /// `closed` is what this run has taken away.
     pub(super) fn read(
         bus: &Bus,
         owned: &Owned,
         choice: &Choice,
         ruleset: &mut Ruleset,
         scope: Scope,
+        closed: &[Record],
         permanent: impl Fn(&str) -> PortSet,
     ) -> Result<Self> {
         let zones = zones(bus, choice)?;
@@ -86,7 +91,11 @@ impl Runtime {
             choice: choice.clone(),
             ..Self::default()
         };
-        runtime.read_records(bus, owned, scope, permanent)?;
+        let (mut gone, listed) = runtime.read_records(bus, owned, scope, permanent)?;
+        gone.extend(closed.iter().cloned());
+        gone.retain(|record| !runtime.records.contains(record));
+        runtime.leftovers = Leftovers::find(ruleset, &runtime.division, gone);
+        runtime.outdated = runtime.list() != listed;
         runtime.read_loaded(bus, names, scope)?;
         if scope == Scope::Everything {
             runtime.panics = bus.panics()?;
@@ -99,13 +108,14 @@ impl Runtime {
         Ok(runtime)
     }
 
+    /// Reads what is ours. Returns what of it firewalld no longer has, and the list as it is.
     fn read_records(
         &mut self,
         bus: &Bus,
         owned: &Owned,
         scope: Scope,
         permanent: impl Fn(&str) -> PortSet,
-    ) -> Result<()> {
+    ) -> Result<(Vec<Record>, Vec<String>)> {
         // What is saved matters only when something is to be taken away.
         let saved = |zone: &str, ports: PortRange| {
             scope == Scope::Everything && permanent(zone).covers(&PortSet::from(ports))
@@ -115,19 +125,25 @@ impl Runtime {
             .iter()
             .filter_map(|line| Record::parse(line))
             .collect();
+        let mut gone = Vec::new();
         for record in records {
-            let present = match &record.what {
+            let (there, ours) = match &record.what {
                 What::Ports(wanted) => {
-                    ports(bus, &record.zone)?.contains(wanted) && !saved(&record.zone, *wanted)
+                    let there = ports(bus, &record.zone)?.contains(wanted);
+                    (there, there && !saved(&record.zone, *wanted))
                 }
-                What::Service(service) => bus.services(&record.zone)?.contains(service),
+                What::Service(service) => {
+                    let there = bus.services(&record.zone)?.contains(service);
+                    (there, there)
+                }
             };
-            if present {
+            if ours {
                 self.records.push(record);
+            } else if !there {
+                gone.push(record);
             }
         }
-        self.outdated = self.records.len() != lines.len();
-        Ok(())
+        Ok((gone, lines))
     }
 
     fn read_loaded(&mut self, bus: &Bus, mut names: Vec<String>, scope: Scope) -> Result<()> {
@@ -276,18 +292,42 @@ impl Runtime {
         (edits, refusals)
     }
 
-    /// What is in the list and really there.
-    pub(super) fn records(&self) -> &[Record] {
-        &self.records
+    /// What is in the list and really there, and what is left of what was.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let records = self.records.iter().chain(self.leftovers.records());
+        records.cloned().collect()
+    }
+
+    /// What the list should have.
+    fn list(&self) -> Vec<String> {
+        let records = self.records.iter().chain(self.leftovers.records());
+        records.map(ToString::to_string).collect()
     }
 
     /// Takes out of the list what a reload or a restart has taken away.
     pub(super) fn tidy(&self, owned: &Owned) -> Result<()> {
-        if !self.outdated {
-            return Ok(());
+        if self.outdated {
+            owned.write(&self.list())?;
         }
-        let lines: Vec<String> = self.records.iter().map(ToString::to_string).collect();
-        owned.write(&lines)
+        Ok(())
+    }
+
+    /// What is no longer there as soon as these edits are made; of the service of ours, its ports.
+    pub(super) fn closes(&self, edits: &[Edit]) -> Vec<Record> {
+        let mut closed: Vec<Record> = Vec::new();
+        for edit in edits.iter().filter(|edit| !edit.adds()) {
+            match (edit, &self.loaded) {
+                (Edit::RemoveService { zone, service }, Some(loaded)) if service == SERVICE => {
+                    let ports = loaded.content.ports.ranges().iter();
+                    closed.extend(ports.map(|ports| Record {
+                        zone: zone.clone(),
+                        what: What::Ports(*ports),
+                    }));
+                }
+                _ => closed.extend(edit.record()),
+            }
+        }
+        closed
     }
 }
 

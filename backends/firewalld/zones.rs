@@ -156,6 +156,31 @@ impl Division {
         all.map(|(zone, _)| zone.clone()).collect()
     }
 
+    /// The ports that get into a zone, be it from some clients only, and what lets them in.
+    pub(super) fn let_in(
+        &self,
+        ruleset: &mut Ruleset,
+        zone: &str,
+        ports: &PortSet,
+    ) -> Vec<(PortSet, String)> {
+        let zones = self.opened.iter().chain(&self.others);
+        let mut found = Vec::new();
+        for (zone, members) in zones.filter(|(known, _)| known.name == zone) {
+            for (question, family) in questions(zone, members)
+                .iter()
+                .flat_map(|question| Family::BOTH.map(|family| (question, family)))
+            {
+                let map = asking(ruleset, question.clone(), |ruleset| {
+                    proof::trace(ruleset, family, ports)
+                });
+                let entries = map.entries.into_iter();
+                let entries = entries.filter(|it| gets_in(it.reach));
+                found.extend(entries.map(|entry| (entry.ports, entry.because)));
+            }
+        }
+        found
+    }
+
     /// Whether the zone is to be opened.
     pub(super) fn opens(&self, zone: &str) -> bool {
         self.opened.iter().any(|(opened, _)| opened.name == zone)
@@ -221,13 +246,18 @@ fn representative(source: &str) -> Option<IpAddr> {
     }
 }
 
+/// Whether anybody gets through.
+fn gets_in(reach: Reach) -> bool {
+    matches!(reach, Reach::Open | Reach::Restricted)
+}
+
 /// Whether any of the ports is let in, be it for some clients only.
 fn lets_in(ruleset: &mut Ruleset, zone: &Zone, members: &Members, ports: &PortSet) -> bool {
     let some = |ruleset: &Ruleset| {
         Family::BOTH.iter().any(|family| {
             let map = proof::trace(ruleset, *family, ports);
             let mut entries = map.entries.iter();
-            entries.any(|entry| matches!(entry.reach, Reach::Open | Reach::Restricted))
+            entries.any(|entry| gets_in(entry.reach))
         })
     };
     questions(zone, members)
@@ -497,6 +527,14 @@ pub(super) fn accept(ruleset: &mut Ruleset, zone: &str, ports: &PortSet) -> bool
         chain.rules.get_or_insert_default().extend(accepts);
     }
     found
+}
+
+/// Whether there is a rule as firewalld writes it for these open ports.
+pub(super) fn accepts(ruleset: &mut Ruleset, zone: &str, ports: PortRange) -> bool {
+    allow_chains(ruleset, zone).any(|chain| {
+        let mut rules = chain.rules.iter().flatten();
+        rules.any(|rule| opens(rule) == Some(ports))
+    })
 }
 
 /// Takes out what firewalld has put in for an open port, one rule of each chain.

@@ -9,6 +9,9 @@ use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use super::file::resolve;
 use crate::error::{Error, ErrorKind, Result};
 
+/// How the name of a file ends that is not whole yet; it begins with a dot.
+pub(crate) const TEMPORARY: &str = ".pasvsync";
+
 /// Makes the file, whose path is meant as seen from `root`, with the mode given, and gives its real path. Its folder
 /// must be there, and be nobody's but root's and the running user's.
 ///
@@ -21,7 +24,7 @@ pub fn create(root: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<PathB
     let target = folder.join(name);
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
-    hidden.push(".pasvsync");
+    hidden.push(TEMPORARY);
     let temporary = folder.join(hidden);
     // What a killed run left behind.
     let _ = std::fs::remove_file(&temporary);

@@ -39,20 +39,36 @@ impl Owned {
         let Some(bytes) = read_private(&self.folder, &self.name)? else {
             return Ok(Vec::new());
         };
-        let text = std::str::from_utf8(&bytes).ok();
-        let lines = text.and_then(|text| text.strip_suffix('\n')?.strip_prefix(HEADER));
-        let Some(lines) = lines else {
+        Self::parse(&bytes).ok_or_else(|| {
             let path = self.folder.join(&self.name);
-            return Err(Error::new(
+            Error::new(
                 ErrorKind::Protocol,
                 format!("`{}` is not what pasvsync wrote there", path.display()),
             )
             .with_hint(format!(
                 "see what is in it, then remove it: what it listed is then no longer known as pasvsync's: rm {}",
                 path.display()
-            )));
-        };
-        Ok(lines.lines().skip(1).map(ToOwned::to_owned).collect())
+            ))
+        })
+    }
+
+    /// The lines of a list's text; `None` for what is no list.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Vec<String>> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut lines = text.ends_with('\n').then(|| text.lines())?;
+        let lines = (lines.next() == Some(HEADER)).then_some(lines)?;
+        Some(lines.map(ToOwned::to_owned).collect())
+    }
+
+    /// The text of a list.
+    pub(crate) fn text(lines: &[String]) -> String {
+        let mut text = HEADER.to_owned();
+        for line in lines {
+            text.push('\n');
+            text.push_str(&line.replace(char::is_control, " "));
+        }
+        text.push('\n');
+        text
     }
 
     /// Writes the lines, none of which may contain a line break; an empty list leaves no file, and no empty folder.
@@ -61,13 +77,7 @@ impl Owned {
     /// As for [`write_private`].
     pub fn write(&self, lines: &[String]) -> Result<()> {
         if !lines.is_empty() {
-            let mut text = HEADER.to_owned();
-            for line in lines {
-                text.push('\n');
-                text.push_str(&line.replace(char::is_control, " "));
-            }
-            text.push('\n');
-            return write_private(&self.folder, &self.name, text.as_bytes());
+            return write_private(&self.folder, &self.name, Self::text(lines).as_bytes());
         }
         remove_private(&self.folder, &self.name)
     }
@@ -105,6 +115,7 @@ mod tests {
             "pasvsync owns 1",
             "public 50000-50100\n",
             "pasvsync owns 2\n",
+            "pasvsync owns 12\n",
         ] {
             write_private(&root.path().join(FOLDER), "firewall.owned", text.as_bytes()).unwrap();
             let error = owned.read().unwrap_err();

@@ -4,6 +4,7 @@
 //! from there like everything else: one decoder for all. It knows no generations either. So what was planned on is
 //! compared with what is there right before an edit, and what was expected right after it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +15,8 @@ use iptables::error::IptablesError;
 
 use super::{Action, Edit, specification};
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(all(feature = "kernel", feature = "firewalld"))]
+use crate::model::ports::PortRange;
 use crate::model::reach::Family;
 use crate::model::ruleset::{Filter, Rule, Statement, Table, TableFamily};
 use crate::netfilter::ipsets;
@@ -49,10 +52,17 @@ struct SavedChain {
 }
 
 impl Saved {
+    /// Reads the text; `None` for what iptables-legacy-save does not print, such as a table twice.
     fn parse(text: &str) -> Option<Self> {
         let mut tables: Vec<SavedTable> = Vec::new();
+        // The chains of the last table by name.
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for line in text.lines() {
             if let Some(name) = line.strip_prefix('*') {
+                if tables.iter().any(|table| table.name == name) {
+                    return None;
+                }
+                places.clear();
                 tables.push(SavedTable {
                     name: name.to_owned(),
                     chains: Vec::new(),
@@ -60,15 +70,18 @@ impl Saved {
             } else if let Some(chain) = line.strip_prefix(':') {
                 // Such as `INPUT DROP [12:3456]`.
                 let (name, rest) = chain.split_once(' ')?;
-                tables.last_mut()?.chains.push(SavedChain {
+                let chains = &mut tables.last_mut()?.chains;
+                if places.insert(name, chains.len()).is_some() {
+                    return None;
+                }
+                chains.push(SavedChain {
                     name: name.to_owned(),
                     policy: rest.split(' ').next()?.to_owned(),
                     rules: Vec::new(),
                 });
             } else if let Some(rule) = line.strip_prefix("-A ") {
                 let (name, rule) = rule.split_once(' ').unwrap_or((rule, ""));
-                let mut chains = tables.last_mut()?.chains.iter_mut();
-                let chain = chains.find(|chain| chain.name == name)?;
+                let chain = tables.last_mut()?.chains.get_mut(*places.get(name)?)?;
                 chain.rules.push(rule.to_owned());
             } else if !(line.is_empty() || line.starts_with('#') || line == "COMMIT") {
                 return None;
@@ -171,13 +184,13 @@ impl Legacy {
         let known = self.known.take();
         if self.is_present()? {
             let (text, saved) = self.save()?;
-            self.known = Some(match known {
-                Some((before, tables)) if before == saved => (saved, tables),
-                _ => {
-                    let tables = translated(self.family, &text, &saved)?;
-                    (saved, tables)
-                }
-            });
+            let mut tables = match known {
+                Some((before, tables)) if before == saved => tables,
+                _ => translated(self.family, &text, &saved)?,
+            };
+            // The rules were translated where stand-ins for the ipsets are.
+            ipsets::read(&mut tables)?;
+            self.known = Some((saved, tables));
         }
         Ok(self.known.as_ref().map_or(&[], |(_, tables)| tables))
     }
@@ -513,6 +526,41 @@ fn number(rules: &mut [Rule]) {
         }
         last = Some(rule.handle);
         rule.handle = number;
+    }
+}
+
+/// Any text of iptables-save: a rule that is put in is taken out again, and any rule can be left out.
+#[cfg(all(feature = "kernel", feature = "firewalld"))]
+pub(crate) fn fuzz(text: &str) {
+    let Some(saved) = Saved::parse(text) else {
+        return;
+    };
+    saved.ipsets();
+    for table in &saved.tables {
+        for chain in table.chains.iter().take(4) {
+            let edit = |action| Edit {
+                family: Family::Ipv4,
+                filter: Filter::Legacy,
+                table: table.name.clone(),
+                chain: chain.name.clone(),
+                action,
+            };
+            let mut edited = saved.clone();
+            let insert = edit(Action::Insert {
+                number: Some(1),
+                ports: PortRange::single(50_000),
+                local_only: false,
+            });
+            assert!(edited.make(&insert).is_some());
+            assert!(edited.make(&edit(Action::Delete { number: 1 })).is_some());
+            assert_eq!(edited, saved);
+        }
+    }
+    for number in 1..=text.lines().count().min(8) {
+        let mut shorter = text.to_owned();
+        if leave_out(&mut shorter, &format!("line {number} failed"), 0).is_some() {
+            assert!(Saved::parse(&shorter).is_some(), "{shorter}");
+        }
     }
 }
 

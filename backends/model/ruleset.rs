@@ -11,7 +11,7 @@ mod set;
 mod statements;
 mod value;
 
-pub use set::{Element, ElementKey, Elements, Set};
+pub use set::{Element, ElementKey, Elements, Ipset, Outside, Set};
 pub use statements::Statements;
 pub use value::{
     ConnectionKey, FibResult, Field, Operation, Operator, Part, PayloadBase, ROUTE_TYPES, Test,

@@ -11,7 +11,7 @@ mod registers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) use self::effects::nat_text;
+pub(super) use self::effects::{ENOUGH_HOPS, nat_text};
 use self::objects::SetHeader;
 use self::registers::{Registers, operate};
 use super::attributes::{Attributes, attributes, text};
@@ -208,6 +208,17 @@ impl Body<'_> {
             set: name,
             negated,
         }
+    }
+
+    /// An element is put into a list, or taken out of it, that the rule brings along.
+    pub(super) fn update_made(&mut self, set: Set) {
+        let (name, text) = (set.name.clone(), set.name.clone());
+        self.made.entry(name.clone()).or_insert(set);
+        self.statements.push(Statement::UpdateSet {
+            set: name,
+            uncertainty: None,
+            text,
+        });
     }
 
     /// Two statements of which one is enough for the rule to go on; a rule has room for one such pair.

@@ -41,32 +41,55 @@ const FLAG_LOOPBACK: u32 = 0x8; // IFF_LOOPBACK
 /// When the routing socket cannot be opened or read.
 pub fn interfaces() -> Result<Vec<Interface>> {
     let mut channel = Channel::open(protocols::NETLINK_ROUTE)?;
-    let mut interfaces: Vec<Interface> = Vec::new();
-    let mut masters: Vec<(usize, u32)> = Vec::new();
+    let mut links = Links::default();
     let mut request = vec![0; LINK_HEADER];
     put(&mut request, LINK_FILTER, &SKIP_STATISTICS.to_ne_bytes());
-    dump_route(&mut channel, GET_LINK, &request, |body| {
-        if let Some((interface, master)) = link(body) {
-            masters.extend(master.map(|master| (interfaces.len(), master)));
-            interfaces.push(interface);
-        }
-    })?;
-    for (part, master) in masters {
-        let master = interfaces.iter().find(|link| link.index == master);
-        let name = master.map(|link| link.name.clone());
-        if let Some(part) = interfaces.get_mut(part) {
-            part.master = name;
-        }
-    }
+    dump_route(&mut channel, GET_LINK, &request, |body| links.add(body))?;
     let request = [0; ADDRESS_HEADER];
     dump_route(&mut channel, GET_ADDRESS, &request, |body| {
+        links.add_address(body);
+    })?;
+    Ok(links.finish())
+}
+
+/// The interfaces that are being read.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    interfaces: Vec<Interface>,
+    /// Those that are a part of another, by their place, and that other's number.
+    masters: Vec<(usize, u32)>,
+}
+
+impl Links {
+    /// Adds what a link message tells of.
+    pub(super) fn add(&mut self, body: &[u8]) {
+        if let Some((interface, master)) = link(body) {
+            let place = self.interfaces.len();
+            self.masters.extend(master.map(|master| (place, master)));
+            self.interfaces.push(interface);
+        }
+    }
+
+    /// Adds the address of an address message to its interface.
+    pub(super) fn add_address(&mut self, body: &[u8]) {
         if let Some((index, address)) = address(body)
-            && let Some(interface) = interfaces.iter_mut().find(|link| link.index == index)
+            && let Some(interface) = self.interfaces.iter_mut().find(|link| link.index == index)
         {
             interface.addresses.push(address);
         }
-    })?;
-    Ok(interfaces)
+    }
+
+    /// The interfaces, each with the name of the one that it is a part of.
+    pub(super) fn finish(mut self) -> Vec<Interface> {
+        for (part, master) in self.masters {
+            let master = self.interfaces.iter().find(|link| link.index == master);
+            let name = master.map(|link| link.name.clone());
+            if let Some(part) = self.interfaces.get_mut(part) {
+                part.master = name;
+            }
+        }
+        self.interfaces
+    }
 }
 
 /// Decodes a link message: the interface, and the number of the one that it is a part of.

@@ -1,17 +1,21 @@
 //! The ruleset that packets meet, whoever wrote it: read over netlink, decoded into the model.
 
 pub(crate) mod attributes;
+mod beside;
 mod decode;
 mod interfaces;
 pub(crate) mod ipsets;
 mod netlink;
 mod read;
+#[cfg(any(test, all(feature = "kernel", feature = "firewalld")))]
+pub(crate) mod replay;
 mod sample;
 pub mod scratch;
 #[cfg(test)]
 pub(crate) mod tests;
 mod xtables;
 
+pub use beside::{Beside, beside};
 pub use interfaces::interfaces;
 pub use netlink::Socket;
 pub use read::{Scope, read};

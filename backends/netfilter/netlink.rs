@@ -23,8 +23,8 @@ const NETFILTER_HEADER: usize = 4;
 // Message types and flags of linux/netlink.h.
 const MESSAGE_ERROR: u16 = 2; // NLMSG_ERROR
 const MESSAGE_DONE: u16 = 3; // NLMSG_DONE
-const FLAG_REQUEST: u16 = 0x1; // NLM_F_REQUEST
-const FLAG_ACK: u16 = 0x4; // NLM_F_ACK
+pub(super) const FLAG_REQUEST: u16 = 0x1; // NLM_F_REQUEST
+pub(super) const FLAG_ACK: u16 = 0x4; // NLM_F_ACK
 const FLAG_DUMP_INTERRUPTED: u16 = 0x10; // NLM_F_DUMP_INTR
 const FLAG_DUMP: u16 = 0x300; // NLM_F_DUMP
 const FLAG_CAPPED: u16 = 0x100; // NLM_F_CAPPED
@@ -36,7 +36,7 @@ const RECEIVE_TRUNCATED: i32 = 0x20; // MSG_TRUNC
 const RECEIVE_NO_WAIT: i32 = 0x40; // MSG_DONTWAIT
 
 /// The subsystem of `nf_tables` in a message type (`NFNL_SUBSYS_NFTABLES << 8`).
-const SUBSYSTEM: u16 = 10 << 8;
+pub(super) const SUBSYSTEM: u16 = 10 << 8;
 const GET_GENERATION: u16 = 16; // NFT_MSG_GETGEN
 const GENERATION_ID: u16 = 1; // NFTA_GEN_ID
 
@@ -51,6 +51,18 @@ const ERESTART: i32 = 85;
 const EPROTONOSUPPORT: i32 = 93;
 const EOPNOTSUPP: i32 = 95;
 const EAFNOSUPPORT: i32 = 97;
+
+/// What answers the reader: the kernel, or what it once said.
+pub(super) trait Dump {
+    /// Dumps objects; `each` gets the family and the attributes of every one.
+    fn dump(
+        &mut self,
+        message: u16,
+        family: u8,
+        request: &[u8],
+        each: impl FnMut(u8, &[u8]),
+    ) -> Result<()>;
+}
 
 /// A socket that talks to `nf_tables`.
 #[derive(Debug)]
@@ -75,8 +87,7 @@ impl Socket {
 
     /// A socket whose dumps come in small pieces of one page, for a look at the start of a large set.
     pub(super) fn open_small() -> Result<Self> {
-        let mut channel = Channel::open(protocols::NETLINK_NETFILTER)?;
-        channel.buffer = Vec::with_capacity(4096);
+        let channel = Channel::open_small()?;
         Ok(Self { channel })
     }
 
@@ -102,18 +113,6 @@ impl Socket {
         generation.ok_or_else(|| Error::new(ErrorKind::Protocol, "nf_tables sent no generation id"))
     }
 
-    /// Dumps objects; `each` gets the family and the attributes of every one.
-    pub(super) fn dump(
-        &mut self,
-        message: u16,
-        family: u8,
-        request: &[u8],
-        each: impl FnMut(u8, &[u8]),
-    ) -> Result<()> {
-        self.dump_pieces(usize::MAX, message, family, request, each)?;
-        Ok(())
-    }
-
     /// Dumps at most so many pieces; says whether that was all. If not, the socket cannot be used any more.
     pub(super) fn dump_pieces(
         &mut self,
@@ -128,37 +127,22 @@ impl Socket {
         let flags = FLAG_REQUEST | FLAG_DUMP;
         self.channel.request(SUBSYSTEM | message, flags, &body)?;
         self.channel.collect(pieces, |message| {
-            let family = message.body.first().copied().unwrap_or_default();
-            each(family, message.attributes());
+            each(message.family(), message.attributes());
         })
     }
 
     /// Asks for objects one by one; says how many of them are there.
     pub(super) fn found(&mut self, message: u16, family: u8, requests: &[Vec<u8>]) -> Result<u32> {
-        /// More answers at once would not fit the socket's buffer.
-        const AT_ONCE: usize = 16;
-        let mut found = 0;
-        for several in requests.chunks(AT_ONCE) {
-            for request in several {
-                let mut body = netfilter_header(family).to_vec();
-                body.extend_from_slice(request);
-                let kind = SUBSYSTEM | message;
-                self.channel.request(kind, FLAG_REQUEST, &body)?;
-            }
-            let mut answers = 0;
-            while answers < several.len() {
-                self.channel.receive(0)?;
-                for answer in messages(&self.channel.buffer) {
-                    answers += 1;
-                    match answer.failure() {
-                        Ok(()) => found += 1,
-                        Err(failure) if failure.number == ENOENT => {}
-                        Err(failure) => return Err(failure.plain()),
-                    }
-                }
-            }
-        }
-        Ok(found)
+        let requests = requests.iter().map(|request| {
+            let mut body = netfilter_header(family).to_vec();
+            body.extend_from_slice(request);
+            body
+        });
+        let requests: Vec<Vec<u8>> = requests.collect();
+        let kind = SUBSYSTEM | message;
+        let found = found(&mut self.channel, (kind, FLAG_REQUEST), &requests, ENOENT)?;
+        let found = found.iter().filter(|found| **found).count();
+        Ok(found as u32)
     }
 
     /// Sends a batch, as `nftables::batch` encodes it, and collects the kernel's answers.
@@ -196,6 +180,19 @@ impl Socket {
     }
 }
 
+impl Dump for Socket {
+    fn dump(
+        &mut self,
+        message: u16,
+        family: u8,
+        request: &[u8],
+        each: impl FnMut(u8, &[u8]),
+    ) -> Result<()> {
+        self.dump_pieces(usize::MAX, message, family, request, each)?;
+        Ok(())
+    }
+}
+
 /// Sends a request of another subsystem and waits for its answer; the answer's error number where it is one.
 pub(super) fn request(
     channel: &mut Channel,
@@ -209,6 +206,49 @@ pub(super) fn request(
     Ok(answers
         .find_map(std::result::Result::err)
         .map_or(Ok(()), |failure| Err(failure.system())))
+}
+
+/// Asks for objects one by one, each with one answer; says for each whether it is there, which the number of an error
+/// denies.
+pub(super) fn found(
+    channel: &mut Channel,
+    (message, flags): (u16, u16),
+    requests: &[Vec<u8>],
+    absent: i32,
+) -> Result<Vec<bool>> {
+    /// More answers at once would not fit the socket's buffer.
+    const AT_ONCE: usize = 16;
+    let mut found = Vec::with_capacity(requests.len());
+    for several in requests.chunks(AT_ONCE) {
+        for body in several {
+            channel.request(message, flags, body)?;
+        }
+        let all = found.len() + several.len();
+        while found.len() < all {
+            channel.receive(0)?;
+            for answer in messages(&channel.buffer) {
+                found.push(match answer.failure() {
+                    Ok(()) => true,
+                    Err(failure) if failure.number == absent => false,
+                    Err(failure) => return Err(failure.plain()),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Dumps at most so many pieces of another subsystem; `each` gets the attributes of every message. Says whether that was
+/// all; if not, the channel cannot be used any more.
+pub(super) fn dump_of(
+    channel: &mut Channel,
+    pieces: usize,
+    message: u16,
+    request: &[u8],
+    mut each: impl FnMut(&[u8]),
+) -> Result<bool> {
+    channel.request(message, FLAG_REQUEST | FLAG_DUMP, request)?;
+    channel.collect(pieces, |message| each(message.attributes()))
 }
 
 /// A dump over a routing socket (`NETLINK_ROUTE`); `each` gets the body of every message.
@@ -257,8 +297,15 @@ impl Channel {
         })
     }
 
+    /// A channel to netfilter whose dumps come in small pieces of one page.
+    pub(super) fn open_small() -> Result<Self> {
+        let mut channel = Self::open(protocols::NETLINK_NETFILTER)?;
+        channel.buffer = Vec::with_capacity(4096);
+        Ok(channel)
+    }
+
     /// Sends one message.
-    fn request(&mut self, message_type: u16, flags: u16, body: &[u8]) -> Result<()> {
+    pub(super) fn request(&mut self, message_type: u16, flags: u16, body: &[u8]) -> Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let length = u32::try_from(MESSAGE_HEADER + body.len()).unwrap_or(u32::MAX);
         let mut message = Vec::with_capacity(MESSAGE_HEADER + body.len());
@@ -314,7 +361,11 @@ impl Channel {
     }
 
     /// Receives the answers to a dump to its end, or to so many pieces; says whether the end was seen.
-    fn collect(&mut self, pieces: usize, mut each: impl FnMut(&Message<'_>)) -> Result<bool> {
+    pub(super) fn collect(
+        &mut self,
+        pieces: usize,
+        mut each: impl FnMut(&Message<'_>),
+    ) -> Result<bool> {
         let mut interrupted = false;
         // The end comes in a piece of its own.
         for _ in 0..pieces.saturating_add(1) {
@@ -343,16 +394,21 @@ pub(super) fn changed() -> Error {
 }
 
 /// One message of a datagram.
-struct Message<'a> {
-    kind: u16,
+pub(super) struct Message<'a> {
+    pub(super) kind: u16,
     flags: u16,
     sequence: u32,
-    body: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 impl<'a> Message<'a> {
+    /// The family in `struct nfgenmsg`.
+    pub(super) fn family(&self) -> u8 {
+        self.body.first().copied().unwrap_or_default()
+    }
+
     /// The attributes behind `struct nfgenmsg`.
-    fn attributes(&self) -> &'a [u8] {
+    pub(super) fn attributes(&self) -> &'a [u8] {
         self.body.get(NETFILTER_HEADER..).unwrap_or_default()
     }
 
@@ -390,13 +446,13 @@ impl<'a> Message<'a> {
     }
 
     /// The error that the message carries, for a reader.
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         self.failure().map_err(|failure| failure.plain())
     }
 }
 
 /// The messages of a datagram, up to the first malformed one.
-fn messages(buffer: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub(super) fn messages(buffer: &[u8]) -> impl Iterator<Item = Message<'_>> {
     let mut rest = buffer;
     std::iter::from_fn(move || {
         // struct nlmsghdr: length, type, flags, sequence number, port.

@@ -8,7 +8,8 @@ use super::decode::objects::{
     RawElement, SetHeader, chain, elements, family, family_number, normalise, set, table,
 };
 use super::interfaces::interfaces;
-use super::netlink::{Socket, changed};
+use super::ipsets;
+use super::netlink::{Dump, Socket, changed};
 use super::sample;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ruleset::{
@@ -85,28 +86,52 @@ type Drafts = BTreeMap<(TableFamily, String), Draft>;
 
 /// Reads the tables once.
 fn tables(socket: &mut Socket, scope: Scope) -> Result<Vec<Table>> {
-    let (order, mut drafts) = listed(socket)?;
+    let mut peek = None;
+    let mut tables = tables_of(socket, scope, |draft, socket, set| {
+        draft.peek_set(socket, &mut peek, set)
+    })?;
+    ipsets::read(&mut tables)?;
+    Ok(tables)
+}
+
+#[cfg(any(test, all(feature = "kernel", feature = "firewalld")))]
+/// The tables of a source that may not be the kernel, which alone can be asked for a part of a set.
+pub(super) fn tables_from(source: &mut impl Dump, scope: Scope) -> Result<Vec<Table>> {
+    tables_of(source, scope, Draft::read_set)
+}
+
+/// Reads the tables; `start` reads a set of which only the start is wanted.
+fn tables_of<D: Dump>(
+    source: &mut D,
+    scope: Scope,
+    mut start: impl FnMut(&mut Draft, &mut D, usize) -> Result<()>,
+) -> Result<Vec<Table>> {
+    let (order, mut drafts) = listed(source)?;
     match scope {
         Scope::InputPath => {
             for draft in drafts.values_mut() {
-                draft.read_path(socket)?;
+                draft.read_path(source)?;
             }
         }
-        Scope::Everything => read_everything(socket, &mut drafts)?,
+        Scope::Everything => read_everything(source, &mut drafts)?,
     }
-    let mut peek = None;
     for draft in drafts.values_mut() {
-        draft.read_sets(socket, &mut peek)?;
+        for set in draft.wanted_sets(Want::Everything) {
+            draft.read_set(source, set)?;
+        }
+        for set in draft.wanted_sets(Want::Start) {
+            start(draft, source, set)?;
+        }
     }
     let taken = order.into_iter().filter_map(|key| drafts.remove(&key));
     Ok(taken.map(|draft| draft.table).collect())
 }
 
 /// Lists tables, chains and sets, without rules and elements; and the tables' keys in the kernel's order.
-fn listed(socket: &mut Socket) -> Result<(Vec<(TableFamily, String)>, Drafts)> {
+fn listed(source: &mut impl Dump) -> Result<(Vec<(TableFamily, String)>, Drafts)> {
     let mut order = Vec::new();
     let mut drafts = Drafts::new();
-    socket.dump(GET_TABLE, EVERY_FAMILY, &[], |number, message| {
+    source.dump(GET_TABLE, EVERY_FAMILY, &[], |number, message| {
         let Some(table) = family(number).and_then(|family| table(family, message)) else {
             return;
         };
@@ -118,7 +143,7 @@ fn listed(socket: &mut Socket) -> Result<(Vec<(TableFamily, String)>, Drafts)> {
         return Ok((order, drafts));
     }
     let mut unknown = None;
-    socket.dump(GET_CHAIN, EVERY_FAMILY, &[], |number, message| {
+    source.dump(GET_CHAIN, EVERY_FAMILY, &[], |number, message| {
         let Some(family) = family(number) else {
             return;
         };
@@ -139,7 +164,7 @@ fn listed(socket: &mut Socket) -> Result<(Vec<(TableFamily, String)>, Drafts)> {
             format!("{family} {table} {chain}: a base chain of an unknown type, hook or policy"),
         ));
     }
-    socket.dump(GET_SET, EVERY_FAMILY, &[], |number, message| {
+    source.dump(GET_SET, EVERY_FAMILY, &[], |number, message| {
         if let Some(family) = family(number)
             && let Some((table, set, header)) = set(message)
             && let Some(draft) = drafts.get_mut(&(family, table))
@@ -151,11 +176,11 @@ fn listed(socket: &mut Socket) -> Result<(Vec<(TableFamily, String)>, Drafts)> {
 }
 
 /// Reads every rule in one dump.
-fn read_everything(socket: &mut Socket, drafts: &mut Drafts) -> Result<()> {
+fn read_everything(source: &mut impl Dump, drafts: &mut Drafts) -> Result<()> {
     // The decoders borrow the headers, so the rules are gathered before they go into the tables.
     let mut rules: BTreeMap<(TableFamily, String), BTreeMap<String, Vec<Rule>>> = BTreeMap::new();
     let mut made: BTreeMap<(TableFamily, String), BTreeMap<String, Set>> = BTreeMap::new();
-    socket.dump(GET_RULE, EVERY_FAMILY, &[], |number, message| {
+    source.dump(GET_RULE, EVERY_FAMILY, &[], |number, message| {
         let values = Attributes::new(message);
         // NFTA_RULE_TABLE = 1, NFTA_RULE_CHAIN = 2
         let (Some(family), Some(table), Some(chain)) =
@@ -180,7 +205,7 @@ fn read_everything(socket: &mut Socket, drafts: &mut Drafts) -> Result<()> {
         }
         draft.add_made(made.remove(key).unwrap_or_default());
         for map in draft.wanted_sets(Want::Verdicts) {
-            draft.read_set(socket, map)?;
+            draft.read_set(source, map)?;
         }
     }
     Ok(())
@@ -219,7 +244,7 @@ impl Draft {
 
     /// Reads the rules of the base chains on the path of packets to and from local processes, and of the chains that
     /// they lead to.
-    fn read_path(&mut self, socket: &mut Socket) -> Result<()> {
+    fn read_path(&mut self, source: &mut impl Dump) -> Result<()> {
         if self.table.dormant {
             return Ok(());
         }
@@ -245,11 +270,11 @@ impl Draft {
             else {
                 continue;
             };
-            let (rules, made) = self.dump_chain(socket, &chain.name)?;
+            let (rules, made) = self.dump_chain(source, &chain.name)?;
             self.add_made(made);
             for rule in &rules {
                 for statement in &rule.statements {
-                    self.follow(socket, statement, &mut pending)?;
+                    self.follow(source, statement, &mut pending)?;
                 }
             }
             if let Some(chain) = self.table.chains.get_mut(index) {
@@ -262,7 +287,7 @@ impl Draft {
     /// Dumps and decodes one chain.
     fn dump_chain(
         &self,
-        socket: &mut Socket,
+        source: &mut impl Dump,
         chain: &str,
     ) -> Result<(Vec<Rule>, BTreeMap<String, Set>)> {
         let mut request = Vec::new();
@@ -271,7 +296,7 @@ impl Draft {
         let mut rules = Vec::new();
         let mut decoder = RuleDecoder::new(self.table.family, &self.headers);
         let family = family_number(self.table.family);
-        socket.dump(GET_RULE, family, &request, |_, message| {
+        source.dump(GET_RULE, family, &request, |_, message| {
             decoder.decode(message, &mut rules);
         })?;
         rules.shrink_to_fit();
@@ -281,7 +306,7 @@ impl Draft {
     /// Notes the chains that a statement leads to.
     fn follow(
         &mut self,
-        socket: &mut Socket,
+        source: &mut impl Dump,
         statement: &Statement,
         pending: &mut Vec<usize>,
     ) -> Result<()> {
@@ -293,7 +318,7 @@ impl Draft {
                 let Some(&map) = self.sets.get(map) else {
                     return Ok(());
                 };
-                self.read_set(socket, map)?;
+                self.read_set(source, map)?;
                 let Some(Elements::Read(elements)) =
                     self.table.sets.get(map).map(|set| &set.elements)
                 else {
@@ -306,17 +331,6 @@ impl Draft {
                 }
             }
             _ => {}
-        }
-        Ok(())
-    }
-
-    /// Reads the sets that the rules look up, as far as they can tell something.
-    fn read_sets(&mut self, socket: &mut Socket, peek: &mut Option<Socket>) -> Result<()> {
-        for set in self.wanted_sets(Want::Everything) {
-            self.read_set(socket, set)?;
-        }
-        for set in self.wanted_sets(Want::Start) {
-            self.peek_set(socket, peek, set)?;
         }
         Ok(())
     }
@@ -343,13 +357,13 @@ impl Draft {
     }
 
     /// Reads all elements of a set, once.
-    fn read_set(&mut self, socket: &mut Socket, index: usize) -> Result<()> {
+    fn read_set(&mut self, source: &mut impl Dump, index: usize) -> Result<()> {
         let Some((set, interval)) = self.unread(index) else {
             return Ok(());
         };
         let mut raw = Vec::new();
         let (family, request) = self.element_request(&set.name);
-        socket.dump(GET_ELEMENT, family, &request, |_, message| {
+        source.dump(GET_ELEMENT, family, &request, |_, message| {
             elements(message, &mut raw);
         })?;
         self.put_elements(index, raw, interval);

@@ -22,7 +22,7 @@ const DATA_VALUE: u16 = 1; // NFTA_DATA_VALUE
 const CATCH_ALL: u32 = 2; // NFT_SET_ELEM_CATCHALL
 
 /// How many addresses are asked for: enough to tell a half from a third, and done in a millisecond.
-const SAMPLES: u32 = 256;
+pub(super) const SAMPLES: u32 = 256;
 /// 2^64 divided by the golden ratio: its multiples spread evenly, however many are taken.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The first 16 bits of the parts of `2000::/3` that the registries give out.
@@ -71,7 +71,7 @@ pub(super) fn share(
 }
 
 /// Addresses all over the Internet, as keys of that length.
-fn addresses(length: u32) -> Option<Vec<Vec<u8>>> {
+pub(super) fn addresses(length: u32) -> Option<Vec<Vec<u8>>> {
     let spread = (1..=SAMPLES).map(|index| u64::from(index).wrapping_mul(SPREAD));
     match length {
         4 => Some(

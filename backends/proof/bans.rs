@@ -175,7 +175,7 @@ impl<'a> Bans<'a> {
                             fits(&Side { truth, verdict })
                         });
                     }
-                    _ => truth = truth.and(&tracer.test(statement)),
+                    _ => truth = truth.and(&tracer.test_of_any_day(statement)),
                 }
             }
             false

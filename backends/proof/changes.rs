@@ -1,8 +1,7 @@
 //! What rules do to a packet besides deciding about it: address translation, marks, tracking, rewritten headers.
 
 use crate::model::ports::{PortRange, PortSet};
-use crate::model::reach::Family;
-use crate::model::ruleset::{Mark, Nat, NatKind, PayloadBase, TableFamily, Uncertainty};
+use crate::model::ruleset::{Mark, Nat, NatKind, TableFamily, Uncertainty};
 
 use super::flow::{Here, Split};
 use super::packet::{Situation, Tracking};
@@ -86,18 +85,6 @@ impl Tracer<'_, '_> {
             split.sure = split.sure.difference(&doubt.ports);
         }
         split
-    }
-
-    /// Whether rewriting these bytes changes an address, a port or the protocol.
-    pub(super) fn readdresses(&self, base: PayloadBase, offset: u32, length: u32) -> bool {
-        let end = offset + length;
-        match (base, self.packet.family) {
-            (PayloadBase::Network, Family::Ipv4) => end > 12 || (offset..end).contains(&9),
-            (PayloadBase::Network, Family::Ipv6) => end > 8 || (offset..end).contains(&6),
-            (PayloadBase::Transport, _) => offset < 4 || (offset..end).contains(&13),
-            (PayloadBase::Link, _) => true,
-            (PayloadBase::Inner, _) => false,
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ports on their way through a chain: surely here, or here under a condition.
 
 use crate::model::ports::PortSet;
-use crate::model::ruleset::Uncertainty;
+use crate::model::ruleset::{Outside, Uncertainty};
 
 use super::packet::{Situation, Tracking};
 use super::scope::Ports;
@@ -59,8 +59,27 @@ impl Path {
 pub(super) struct Memory {
     /// Marks and tracking, which may differ from port to port.
     pub(super) situations: Vec<(PortSet, Situation)>,
-    /// The sets, by table, that packets to these ports put elements into.
-    updated: Vec<(usize, String, PortSet)>,
+    /// The lists that packets to these ports put elements into.
+    updated: Vec<(List, PortSet)>,
+}
+
+/// Something that has elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    /// A set of a table, by the table's index and its name.
+    Set(usize, String),
+    /// One beside `nf_tables`, the same for every table.
+    Outside(Outside),
+}
+
+impl List {
+    /// Whether what is put into `other` may be found here.
+    fn sees(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Outside(one), Self::Outside(other)) => one.sees(other),
+            _ => self == other,
+        }
+    }
 }
 
 impl Memory {
@@ -129,20 +148,20 @@ impl Memory {
         self.situations = changed;
     }
 
-    /// Notes that packets to the ports change what is in the set.
-    pub(super) fn update(&mut self, table: usize, set: &str, ports: PortSet) {
+    /// Notes that packets to the ports change what is in the list.
+    pub(super) fn update(&mut self, list: List, ports: PortSet) {
         if !ports.is_empty() {
-            self.updated.push((table, set.to_owned(), ports));
+            self.updated.push((list, ports));
         }
     }
 
-    /// A lookup in a set, given that packets may have changed it.
-    pub(super) fn after_updates(&self, table: usize, set: &str, mut found: Truth) -> Truth {
-        for (_, _, ports) in self
-            .updated
-            .iter()
-            .filter(|(other, name, _)| *other == table && name == set)
-        {
+    /// A lookup in a list, given that packets may have changed it.
+    pub(super) fn after_updates(&self, list: impl FnOnce() -> List, mut found: Truth) -> Truth {
+        if self.updated.is_empty() {
+            return found;
+        }
+        let list = list();
+        for (_, ports) in self.updated.iter().filter(|(other, _)| list.sees(other)) {
             let ports = Ports::from_set(ports.clone());
             found.must = found.must.and(&ports.not());
             found.may = found.may.or(&ports);

@@ -301,6 +301,7 @@ impl Packet<'_> {
             Family::Ipv4 => [0x08, 0x00],
             Family::Ipv6 => [0x86, 0xdd],
         };
+        self.consulted_interface.set(true);
         match offset {
             // Tunnels and dial-up links have no such header, or another.
             _ if self

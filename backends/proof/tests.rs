@@ -1,5 +1,7 @@
 //! Every small ruleset, judged at once for all ports, and by a naive interpreter that follows one packet at a time.
 
+mod statements;
+
 use std::sync::Arc;
 
 use super::judge;

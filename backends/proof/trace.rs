@@ -1,9 +1,9 @@
 //! One base chain: a whole set of ports sent through its rules at once.
 
 use crate::model::ports::PortSet;
-use crate::model::ruleset::{Policy, Rule, Statement, Table, Uncertainty, Verdict};
+use crate::model::ruleset::{PayloadBase, Policy, Rule, Statement, Table, Uncertainty, Verdict};
 
-use super::flow::{Flow, Here, Memory, Path, Split};
+use super::flow::{Flow, Here, List, Memory, Path, Split};
 use super::names::Names;
 use super::packet::{Packet, Phase, Situation};
 use super::scope::Ports;
@@ -278,22 +278,16 @@ impl<'a, 'p> Tracer<'a, 'p> {
                 } => {
                     let split = here.split(&truth);
                     let ports = split.sure.union(&split.maybe).union(&split.conditional());
-                    self.memory.update(self.table_index, set, ports);
+                    self.memory.update(self.list(set), ports);
                     if let Some(uncertainty) = uncertainty {
                         truth = truth.and(&Truth::condition(*uncertainty));
                     }
                 }
                 Statement::Notrack => self.notrack(&truth, &here),
-                Statement::Tproxy { .. } => self.doubt(&truth, &here, false),
-                Statement::Rewrite {
-                    base,
-                    offset,
-                    length,
-                    ..
-                } => {
-                    if self.readdresses(*base, *offset, *length) {
-                        self.doubt(&truth, &here, false);
-                    }
+                // The three packets have nothing behind their headers.
+                Statement::Rewrite { base, .. } if *base == PayloadBase::Inner => {}
+                Statement::Tproxy { .. } | Statement::Rewrite { .. } => {
+                    self.doubt(&truth, &here, false);
                 }
                 Statement::Neutral { .. } => {}
             }
@@ -343,7 +337,7 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     Some(set) => truth::lookup(&bytes, set, self.about()),
                     None => Truth::maybe(Uncertainty::NotDecoded),
                 };
-                let found = self.memory.after_updates(self.table_index, set, found);
+                let found = self.memory.after_updates(|| self.list(set), found);
                 if *negated { found.not() } else { found }
             }),
             Statement::Condition { uncertainty, .. }
@@ -352,6 +346,38 @@ impl<'a, 'p> Tracer<'a, 'p> {
                 ..
             } => Truth::condition(*uncertainty),
             _ => Truth::always(),
+        }
+    }
+
+    /// A test, whoever may be put into a set of sources some day.
+    pub(super) fn test_of_any_day(&self, statement: &Statement) -> Truth {
+        let truth = self.test(statement);
+        let Statement::Lookup {
+            value,
+            set,
+            negated,
+        } = statement
+        else {
+            return truth;
+        };
+        let set = self.names.sets.get(set.as_str());
+        let fixed = set.is_none_or(|set| set.anonymous && set.outside.is_none());
+        let bytes = self.packet.load(value, &Situation::START);
+        if fixed || !bytes.is_some_and(|bytes| truth::is_of_remote(&bytes)) {
+            truth
+        } else if *negated {
+            truth.not().or(&Truth::exception()).not()
+        } else {
+            truth.or(&Truth::exception())
+        }
+    }
+
+    /// What a set's name stands for.
+    fn list(&self, name: &str) -> List {
+        let set = self.names.sets.get(name);
+        match set.and_then(|set| set.outside.as_ref()) {
+            Some(outside) => List::Outside(outside.clone()),
+            None => List::Set(self.table_index, name.to_owned()),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::model::ruleset::{
     Element, ElementKey, Elements, Operator, Set, Test, Uncertainty, Verdict,
 };
 
+pub(super) use self::remote::is_of_remote;
 use self::remote::{among_addresses, remote, remote_between, remote_port};
 use super::packet::{Byte, Origin};
 use super::scope::Ports;

@@ -14,7 +14,7 @@ pub struct Manual {
 }
 
 /// When the pages last changed in more than trifles, as man-pages(7) wants it.
-pub const DATE: &str = "2026-11-20";
+pub const DATE: &str = "2026-11-21";
 
 /// The files of pasvsync's own that every command reads or writes.
 pub const FILES: &[(&str, &str)] = &[
@@ -24,13 +24,19 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     (
         "/var/lib/pasvsync/",
-        "What is remembered: that the next boot was proved, and when pasvsync last changed something.",
+        "What is remembered: what was added to firewalld and to CSF, that the next boot was proved, and when something was \
+         last changed.",
     ),
     (
         "/run/pasvsync/",
         "The lock that lets one run at a time edit the firewall.",
     ),
 ];
+
+/// What pasvsync.toml(5) says before the keys.
+pub const SETTINGS_ARE: &str = "What would otherwise be typed each time, in TOML. Flags on the command line win over it; a \
+    key that does not exist is an error. Each key stands here with the value that holds without it, or with an example \
+    where there is no such value.";
 
 const USAGE: (&str, &str) = ("2", "The command line makes no sense.");
 const FAILED: (&str, &str) = ("1", "An error; nothing is half done.");
@@ -63,7 +69,13 @@ pub const PAGES: &[Manual] = &[
                 "check found that sync would change something, or that a wanted port is closed.",
             ),
         ],
-        see_also: &["nft(8)", "iptables(8)", "systemd.timer(5)", "cron(8)"],
+        see_also: &[
+            "pasvsync.toml(5)",
+            "nft(8)",
+            "iptables(8)",
+            "systemd.timer(5)",
+            "cron(8)",
+        ],
     },
     Manual {
         command: "sync",

@@ -52,6 +52,7 @@ pub(super) fn reconcile(
         if mode != Mode::Remove {
             findings.extend(firewalld.notes().iter().map(note));
         }
+        findings.extend(firewalld.leftovers(desired).iter().map(note));
         return Ok(outcome);
     }
     if let Some(finding) = stopped(settings, &boot, mode) {

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::cli::manual::{DATE, FILES, Manual, PAGES};
+use crate::cli::manual::{DATE, FILES, Manual, PAGES, SETTINGS_ARE};
 use crate::cli::{Cli, Generate, Generated, Global};
 use crate::exit::ExitStatus;
 use crate::settings::Settings;
@@ -22,6 +22,8 @@ const PREFACE: &str = "# What pasvsync reads on this host and pasvsync.path does
 # to be run again when the daemons' configuration includes other files.
 [Unit]
 ";
+/// The settings file that packages install: every key, with what it means and what holds without it.
+const SETTINGS: &str = include_str!("../../examples/pasvsync.toml");
 const SCHEMA: &str = include_str!("../../schema/report.schema.json");
 
 /// Runs the command.
@@ -119,7 +121,39 @@ fn pages(folder: &Path) -> anyhow::Result<()> {
             page(command, &name, manual)?,
         )?;
     }
+    fs_err::write(folder.join("pasvsync.toml.5"), settings_page()?)?;
     Ok(())
+}
+
+/// The page of the settings file, from the sample: paragraphs of comments, each about the key below it.
+fn settings_page() -> std::io::Result<Vec<u8>> {
+    let program = concat!("pasvsync ", env!("CARGO_PKG_VERSION"));
+    let mut page = Roff::new();
+    page.control("TH", ["PASVSYNC.TOML", "5", DATE, program, "File Formats"]);
+    page.control("SH", ["NAME"]);
+    page.text([roman("pasvsync.toml - settings of pasvsync")]);
+    page.control("SH", ["DESCRIPTION"]);
+    page.text([roman(SETTINGS_ARE)]);
+    page.control("SH", ["SETTINGS"]);
+    for paragraph in SETTINGS.split("\n\n").skip(1) {
+        let lines = || paragraph.lines().filter_map(|line| line.strip_prefix('#'));
+        let mut keys = lines().filter(|line| !line.starts_with(' '));
+        let words: Vec<&str> = lines().filter_map(|line| line.strip_prefix(' ')).collect();
+        page.control("TP", []);
+        page.text([bold(keys.next().unwrap_or_default())]);
+        page.text([roman(words.join(" "))]);
+        // What stands in a table, by way of example.
+        for key in keys {
+            page.control("IP", []);
+            page.text([roman(key)]);
+        }
+    }
+    list(&mut page, "FILES", FILES);
+    page.control("SH", ["SEE ALSO"]);
+    page.text([roman("pasvsync(8)")]);
+    let mut text = Vec::new();
+    page.to_writer(&mut text)?;
+    Ok(text)
 }
 
 /// A page in the order that man-pages(7) gives its sections.

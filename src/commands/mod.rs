@@ -17,6 +17,7 @@ use firewall::model::ports::PortSet;
 use firewall::model::reach::Family;
 use firewall::netfilter::interfaces;
 
+use crate::beside;
 use crate::cli::Command;
 use crate::daemons::{self, Discovery, Request};
 use crate::exit::ExitStatus;
@@ -120,6 +121,9 @@ fn reconcile(
     report.announced = changed && journal::announce(report);
     let finding = helpers::only_helper(report, helper.as_deref(), root);
     report.findings.extend(finding);
+    if settings.root.is_none() && mode != Mode::Remove {
+        report.findings.extend(beside::about_interfaces()?);
+    }
     Ok(())
 }
 

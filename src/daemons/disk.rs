@@ -133,6 +133,9 @@ impl Disk {
             return self.stored(path);
         };
         let stored = self.stored(path)?;
+        if stored.is_none() {
+            self.count(path, bytes.len())?;
+        }
         Ok(Some(Source {
             path: path.to_path_buf(),
             bytes: bytes.clone(),
@@ -163,6 +166,24 @@ impl Disk {
         self.contents(path, descriptor).map(Some)
     }
 
+    /// Keeps the bounds: a file that includes itself more than once would else be read without end.
+    fn count(&self, path: &Path, length: usize) -> Result<(), ConfigError> {
+        let length = length as u64;
+        self.bytes.set(self.bytes.get() + length);
+        if length > LARGEST_FILE || self.bytes.get() > LARGEST_TOTAL {
+            return Err(too_large(path));
+        }
+        self.files.set(self.files.get() + 1);
+        if self.files.get() > MOST_FILES {
+            return Err(ConfigError::new(
+                ConfigErrorKind::TooManyIncludes,
+                path,
+                format!("more than {MOST_FILES} files: the configuration is not read further"),
+            ));
+        }
+        Ok(())
+    }
+
     /// The contents of an open file, within the bounds.
     fn contents(&self, path: &Path, descriptor: OwnedFd) -> Result<Source, ConfigError> {
         let status = rustix::fs::fstat(&descriptor).map_err(|errno| failure(path, errno))?;
@@ -187,18 +208,7 @@ impl Disk {
                     format!("cannot be read: {error}"),
                 )
             })?;
-        self.bytes.set(self.bytes.get() + bytes.len() as u64);
-        if bytes.len() as u64 > LARGEST_FILE || self.bytes.get() > LARGEST_TOTAL {
-            return Err(too_large(path));
-        }
-        self.files.set(self.files.get() + 1);
-        if self.files.get() > MOST_FILES {
-            return Err(ConfigError::new(
-                ConfigErrorKind::TooManyIncludes,
-                path,
-                format!("more than {MOST_FILES} files: the configuration is not read further"),
-            ));
-        }
+        self.count(path, bytes.len())?;
         let mode = status.st_mode & 0o7777;
         if status.st_uid != self.trusted_owner && status.st_uid != 0 || mode & 0o022 != 0 {
             self.loose

@@ -28,6 +28,8 @@ use std::path::{Path, PathBuf};
 pub use edit::{Change, Edit, set_range};
 pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
 pub use host::{Host, Process};
+#[doc(hidden)]
+pub use proftpd::fuzz_program;
 pub use restart::{Restart, restart};
 pub use running::{about_running, is_daemon};
 pub(crate) use text::clean;

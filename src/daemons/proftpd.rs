@@ -19,6 +19,8 @@ use firewall::model::ports::{PortRange, PortSet};
 
 use self::parse::{Build, Parsed, Settings, Start};
 use self::program::Program;
+#[doc(hidden)]
+pub use self::program::fuzz_program;
 use super::units::{self, Command};
 use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Trial, text};
 use crate::findings::{Finding, Location};

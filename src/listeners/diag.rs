@@ -81,22 +81,37 @@ fn ask(request: &[u8], each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> 
     let mut buffer = vec![0; 1 << 16];
     loop {
         let (length, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
-        let mut messages = &buffer[..length];
-        while let Some(header) = messages.get(..HEADER) {
-            let size = u32::from_ne_bytes(bytes(header, 0)?) as usize;
-            let kind = u16::from_ne_bytes(bytes(header, 4)?);
-            let body = messages.get(HEADER..size).ok_or_else(malformed)?;
-            match kind {
-                DONE => return Ok(()),
-                ERROR => {
-                    let errno = i32::from_ne_bytes(bytes(body, 0)?);
-                    return Err(Error::from_raw_os_error(errno.wrapping_neg()));
-                }
-                _ => each(body)?,
-            }
-            messages = messages.get(size.next_multiple_of(4)..).unwrap_or_default();
+        if answers(&buffer[..length], each)? {
+            return Ok(());
         }
     }
+}
+
+/// Gives the bodies of a datagram's messages; says whether it is the last.
+fn answers(datagram: &[u8], each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<bool> {
+    let mut messages = datagram;
+    while let Some(header) = messages.get(..HEADER) {
+        let size = u32::from_ne_bytes(bytes(header, 0)?) as usize;
+        let kind = u16::from_ne_bytes(bytes(header, 4)?);
+        let body = messages.get(HEADER..size).ok_or_else(malformed)?;
+        match kind {
+            DONE => return Ok(true),
+            ERROR => {
+                let errno = i32::from_ne_bytes(bytes(body, 0)?);
+                return Err(Error::from_raw_os_error(errno.wrapping_neg()));
+            }
+            _ => each(body)?,
+        }
+        messages = messages.get(size.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+/// A datagram of any bytes.
+pub(super) fn fuzz(datagram: &[u8]) {
+    // What is cut short is an error, which nothing follows from.
+    let _ = answers(datagram, &mut |body| parse(body).map(drop));
+    let _ = answers(datagram, &mut |body| parse_unix(body).map(drop));
 }
 
 /// `unix_diag_msg`, then attributes: the name, and the file that stands for it (`linux/unix_diag.h`). `None` when it

@@ -1,10 +1,8 @@
 //! The role, on hosts without systemd: it installs, configures, opens, and changes nothing the second time.
 
-use std::path::Path;
-
 use super::controller::{Controller, Play};
 use super::hosts::RANGE;
-use crate::support::command::{quiet, run};
+use crate::support::package;
 use crate::support::program::PROGRAM;
 
 const PLAYBOOK: &str = include_str!("role.yml");
@@ -15,6 +13,9 @@ const OTHER: (u16, u16) = (51_000, 51_009);
 
 #[test]
 fn a_host_is_set_up_once() {
+    let Some(packages) = package::debian() else {
+        return;
+    };
     let Some(controller) = Controller::with(2, true) else {
         return;
     };
@@ -22,7 +23,7 @@ fn a_host_is_set_up_once() {
     for host in hosts {
         host.remove("usr/sbin/pasvsync");
         host.write("srv/\"ftp\"/vsftpd.conf", "");
-        host.write("var/lib/dpkg/status", "");
+        host.write("var/lib/dpkg/status", &package::libraries());
         for folder in [
             "var/lib/apt/lists/partial",
             "var/cache/apt/archives/partial",
@@ -31,7 +32,9 @@ fn a_host_is_set_up_once() {
             host.write(&format!("{folder}/.keep"), "");
         }
     }
-    let package = package(controller.folder());
+    let package = controller.folder().join(&packages[0].name);
+    fs_err::write(&package, &packages[0].bytes).unwrap();
+    let package = package.display();
     let [binary, packaged] = [hosts[0].name(), hosts[1].name()];
     let variables = format!(
         "{binary}:\n  pasvsync_binary: {PROGRAM}\n{packaged}:\n  pasvsync_package: {package}\n"
@@ -90,22 +93,4 @@ fn play(controller: &Controller, (first, last): (u16, u16), arguments: &[&str]) 
     let play = controller.play("role.yml", &[&["--extra-vars", &range], arguments].concat());
     assert_eq!(play.status, Some(0), "{}", play.text);
     play
-}
-
-/// A package of the program, in the least that dpkg calls one.
-fn package(folder: &Path) -> String {
-    let tree = folder.join("package");
-    let control = "Package: pasvsync\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\n\
-                   Description: the program under test\n";
-    for name in ["DEBIAN", "usr/sbin", "etc/cron.d"] {
-        fs_err::create_dir_all(tree.join(name)).unwrap();
-    }
-    fs_err::write(tree.join("DEBIAN/control"), control).unwrap();
-    fs_err::copy(PROGRAM, tree.join("usr/sbin/pasvsync")).unwrap();
-    fs_err::write(tree.join("etc/cron.d/pasvsync"), CRON).unwrap();
-    let path = folder.join("pasvsync.deb");
-    let mut build = quiet("dpkg-deb");
-    build.args(["--root-owner-group", "-Znone", "--build"]);
-    run(build.arg(tree).arg(&path), "").expect_success("build the package");
-    path.display().to_string()
 }

@@ -44,14 +44,13 @@ fn man_pages_are_sound_and_complete() {
     assert!(pages.len() > 5, "{pages:?}");
     for page in pages {
         let text = fs_err::read_to_string(&page).unwrap();
-        for section in [
-            "NAME",
-            "SYNOPSIS",
-            "\"EXIT STATUS\"",
-            "FILES",
-            "EXAMPLES",
-            "\"SEE ALSO\"",
-        ] {
+        let file = page.extension().is_some_and(|section| section == "5");
+        let own: &[&str] = if file {
+            &["DESCRIPTION", "SETTINGS"]
+        } else {
+            &["SYNOPSIS", "\"EXIT STATUS\"", "EXAMPLES"]
+        };
+        for section in [&["NAME", "FILES", "\"SEE ALSO\""], own].concat() {
             let heading = format!("\n.SH {section}\n");
             assert!(text.contains(&heading), "{}: {section}", page.display());
         }
@@ -65,6 +64,30 @@ fn man_pages_are_sound_and_complete() {
             .filter(|line| !line.contains("skipping paragraph macro"))
             .collect();
         assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+/// The page of the settings file has every key of the sample, as man shows it.
+#[test]
+fn the_settings_have_a_page() {
+    let folder = generate("man");
+    let page = folder.path().join("new/pasvsync.toml.5");
+    let Some(output) = tool("mandoc", &["-T", "utf8", "-O", "width=200"], &page) else {
+        return;
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Letters in bold are struck twice.
+    let struck = |text: &str| -> String {
+        let letters: Vec<char> = text.chars().collect();
+        let kept = (0..letters.len())
+            .filter(|index| letters[*index] != '\u{8}' && letters.get(index + 1) != Some(&'\u{8}'));
+        kept.map(|index| letters[index]).collect()
+    };
+    let text = struck(&text);
+    let sample = include_str!("../../examples/pasvsync.toml");
+    let keys = sample.lines().filter_map(|line| line.strip_prefix('#'));
+    for key in keys.filter(|line| !line.starts_with(' ')) {
+        assert!(text.contains(key), "{key} is not in {text}");
     }
 }
 
@@ -107,18 +130,52 @@ fn bash_completes_commands_and_names() {
     assert_eq!(completions(&script, "pasvsync gen").unwrap(), [""]);
 }
 
-/// The other shells at least take the scripts.
+/// zsh finds the script by its first line, and takes what it says.
 #[test]
-fn the_other_shells_read_their_completions() {
-    for (shell, file) in [("zsh", "_pasvsync"), ("fish", "pasvsync.fish")] {
-        let folder = generate(shell);
-        let script = folder.path().join("new").join(file);
-        if let Some(output) = tool(shell, &["-n"], &script) {
-            assert!(
-                output.status.success() && output.stderr.is_empty(),
-                "{output:?}"
-            );
-        }
+fn zsh_loads_its_completion() {
+    let folder = generate("zsh");
+    let ask = "fpath=(${1:h} $fpath); autoload -Uz compinit && compinit -D -u && print $_comps[pasvsync] && \
+               autoload +X _pasvsync && print $functions[_pasvsync] | grep -c proftpd";
+    let script = folder.path().join("new/_pasvsync");
+    let Some(output) = tool("zsh", &["-f", "-c", ask, "zsh"], &script) else {
+        return;
+    };
+    let words = String::from_utf8(output.stdout).unwrap();
+    let (function, uses) = words.split_once('\n').unwrap_or_default();
+    assert_eq!(
+        function,
+        "_pasvsync",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_ne!(uses.trim(), "0");
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn fish_completes_commands_and_names() {
+    let folder = generate("fish");
+    let script = folder.path().join("new/pasvsync.fish");
+    for (words, offered) in [
+        ("pasvsync sync --daemon pro", &["proftpd"][..]),
+        ("pasvsync st", &["status"]),
+        ("pasvsync gen", &[]),
+    ] {
+        let ask = format!("source $argv[1]; complete --do-complete '{words}'");
+        let Some(output) = tool("fish", &["--no-config", "-c", &ask], &script) else {
+            return;
+        };
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let names: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.split('\t').next())
+            .collect();
+        assert_eq!(names, offered, "{words}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Many runs at once, and runs beside others that write rules: no rule of theirs is lost, none of ours comes twice.
 
 mod fail2ban;
+mod firewalld;
 mod neighbours;
 mod runs;
 

@@ -72,7 +72,8 @@ pub(super) fn beside(
     assert!(proved > 0, "no run came through");
 }
 
-struct Stop<'a>(&'a AtomicBool);
+/// Has the neighbour stop, also when a test fails.
+pub(super) struct Stop<'a>(pub(super) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {

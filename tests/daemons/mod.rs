@@ -13,7 +13,6 @@ mod by_hand;
 mod compliance;
 mod corpus;
 mod discovery;
-mod fuzz;
 mod live;
 mod odd;
 mod proftpd;

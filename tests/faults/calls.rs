@@ -15,6 +15,14 @@ pub(super) struct Call {
     pub(super) faults: &'static [Fault],
 }
 
+impl Call {
+    /// Whether it can fail for the medium's sake, and not for want of memory alone.
+    pub(super) fn can_be_unread(&self) -> bool {
+        let unread = |fault: &Fault| matches!(fault, Error(EIO));
+        self.faults.iter().any(unread)
+    }
+}
+
 const fn call(
     name: &'static str,
     number: libc::c_long,

@@ -1,97 +1,104 @@
 //! One fault at a time, at every system call of a scenario.
+//!
+//! `PASVSYNC_FAULTS` says at which:
+//!
+//! - `all`: every fault of [`CALLS`] at every one of those calls, of the program and of all that it starts, from the first
+//!   line of the program's own code to its end. That takes hours.
+//! - `sites`: the same without what is alike. Between two calls that change something outside of the process, it leaves
+//!   the same behind wherever it is killed: so it is killed before each of those, and before the last call of all. Calls
+//!   that change nothing are sampled: of those that the same code makes (by the nearest return addresses on the stack)
+//!   on files of the same folder, in the program itself after the same calls that do change something, the first and the
+//!   last fail, and of the program itself the second. Of reasons to fail that come to the same one is tried.
+//! - otherwise a sample that takes seconds: one fault at the first and the last call of each name.
+//!
+//! Calls are told apart by their number. Where threads take turns, as they do on a bus, a number may mean another call
+//! in the next run; then some are met twice and some not at all.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nix::sys::signal::Signal;
+use nix::errno::Errno;
 
-use super::calls::CALLS;
+use super::calls::{CALLS, Call};
+use super::judge::{Expected, is_own};
 use super::prepared;
 use super::scenarios::{self, Scenario};
-use super::state::{LOCK, State};
-use super::tracer::{Fault, Point, Traced, retried, trace};
+use super::state::State;
+use super::tracer::{Fault, Met, Point, trace};
 use crate::support::host::Host;
 use crate::support::program::PROGRAM;
-use crate::support::{ready, say};
+use crate::support::say;
 
-/// Says that every call is to be tried, not the first and the last of each name alone.
-const ALL: &str = "PASVSYNC_FAULTS";
+/// Says how many calls are tried.
+const EXTENT: &str = "PASVSYNC_FAULTS";
 /// Names the only program whose calls are tried.
 const ONLY: &str = "PASVSYNC_FAULTS_PROGRAM";
 /// What ends another program: that it cannot start, read, write or talk to the kernel.
 const FATAL: [&str; 6] = ["execve", "openat", "read", "sendmsg", "sendto", "write"];
 
-/// What takes temporary files away: when that fails, they stay.
-const TIDYING: [&str; 7] = [
-    "unlink",
-    "unlinkat",
-    "rmdir",
-    "openat",
-    "fcntl",
-    "getdents64",
-    "newfstatat",
-];
-
-/// How Rust's runtime ends a program that gets no memory: for an allocation, and before `main`.
-const NO_MEMORY: [&str; 2] = [
-    "memory allocation of",
-    "failed to allocate an alternative stack",
-];
-
 #[test]
 fn sync_on_nftables() {
-    everywhere("sync on nftables", scenarios::NFTABLES_SYNC, &[]);
+    everywhere(scenarios::NFTABLES_SYNC);
 }
 
 #[test]
 fn remove_on_nftables() {
-    everywhere("remove on nftables", scenarios::NFTABLES_REMOVE, &[]);
+    everywhere(scenarios::NFTABLES_REMOVE);
 }
 
 #[test]
 fn set_range() {
-    everywhere("set-range", scenarios::SET_RANGE, &[]);
+    everywhere(scenarios::SET_RANGE);
 }
 
 #[test]
 fn set_range_below_a_root() {
-    everywhere("set-range --root", scenarios::SET_RANGE_BELOW_ROOT, &[]);
+    everywhere(scenarios::SET_RANGE_BELOW_ROOT);
 }
 
 #[test]
 fn sync_on_iptables() {
-    let tools = ["iptables-nft-restore", "ip6tables-nft-restore"];
-    everywhere("sync on iptables-nft", scenarios::IPTABLES_SYNC, &tools);
+    everywhere(scenarios::IPTABLES_SYNC);
+}
+
+#[test]
+fn remove_on_iptables() {
+    everywhere(scenarios::IPTABLES_REMOVE);
 }
 
 #[test]
 fn sync_on_iptables_legacy() {
-    let tools = ["iptables-legacy-restore", "ip6tables-legacy-restore"];
-    everywhere("sync on iptables-legacy", scenarios::LEGACY_SYNC, &tools);
+    everywhere(scenarios::LEGACY_SYNC);
 }
 
 #[test]
 fn remove_on_iptables_legacy() {
-    let tools = ["iptables-legacy-restore", "ip6tables-legacy-restore"];
-    everywhere(
-        "remove on iptables-legacy",
-        scenarios::LEGACY_REMOVE,
-        &tools,
-    );
+    everywhere(scenarios::LEGACY_REMOVE);
 }
 
-/// What a scenario does when nothing goes wrong.
-struct Expected {
-    scenario: Scenario,
-    before: State,
-    after: State,
-    /// Then everything of ours has gone.
-    removed: State,
-    calls: BTreeMap<(String, &'static str), usize>,
-    /// States that were found to heal.
-    healed: Mutex<BTreeSet<State>>,
+#[test]
+fn sync_on_csf() {
+    everywhere(scenarios::CSF_SYNC);
+}
+
+#[test]
+fn remove_on_csf() {
+    everywhere(scenarios::CSF_REMOVE);
+}
+
+#[test]
+fn first_sync_on_firewalld() {
+    everywhere(scenarios::FIREWALLD_FIRST_SYNC);
+}
+
+#[test]
+fn sync_on_firewalld() {
+    everywhere(scenarios::FIREWALLD_SYNC);
+}
+
+#[test]
+fn remove_on_firewalld() {
+    everywhere(scenarios::FIREWALLD_REMOVE);
 }
 
 /// Counts what happened.
@@ -101,19 +108,23 @@ struct Tally {
     missed: AtomicUsize,
     old: AtomicUsize,
     new: AtomicUsize,
+    problems: AtomicUsize,
 }
 
-fn everywhere(name: &str, scenario: Scenario, tools: &[&str]) {
-    if !ready(tools) {
-        return;
-    }
+fn count(counter: &AtomicUsize) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+fn everywhere(scenario: Scenario) {
+    let name = scenario.name;
     let Some(first) = prepared(scenario) else {
         return;
     };
-    let expected = expected(&first, scenario);
+    let expected = Expected::of(&first, scenario);
+    drop(first);
     let cases = cases(name, &expected.calls);
+    say(&format!("{name}: {} faults to come", cases.len()));
     let (next, tally) = (AtomicUsize::new(0), Tally::default());
-    let problems = AtomicUsize::new(0);
     let work = || {
         let mut host = None;
         loop {
@@ -121,13 +132,12 @@ fn everywhere(name: &str, scenario: Scenario, tools: &[&str]) {
             let Some((point, fault)) = cases.get(number) else {
                 break;
             };
-            let found = inject(&expected, &mut host, point, *fault, &tally);
             // At once: trying everything takes long.
-            for problem in found {
-                problems.fetch_add(1, Ordering::Relaxed);
+            for problem in inject(&expected, &mut host, point, *fault, &tally) {
+                count(&tally.problems);
                 say(&problem);
             }
-            if number % 1000 == 999 {
+            if number % 500 == 499 {
                 say(&format!("{name}: {number} of {} faults", cases.len()));
             }
         }
@@ -138,84 +148,108 @@ fn everywhere(name: &str, scenario: Scenario, tools: &[&str]) {
             scope.spawn(work);
         }
     });
-    let points: usize = expected.calls.values().sum();
+    let points = expected.calls.len();
+    let [injected, missed, old, new, problems] = [
+        tally.injected,
+        tally.missed,
+        tally.old,
+        tally.new,
+        tally.problems,
+    ]
+    .map(AtomicUsize::into_inner);
     say(&format!(
-        "{name}: {points} system calls, {} faults: {} left the old state, {} the new one, {} something in between that \
-         heals; {} points were not met",
-        cases.len(),
-        tally.old.load(Ordering::Relaxed),
-        tally.new.load(Ordering::Relaxed),
-        tally.injected.load(Ordering::Relaxed)
-            - tally.old.load(Ordering::Relaxed)
-            - tally.new.load(Ordering::Relaxed),
-        tally.missed.load(Ordering::Relaxed),
+        "{name}: {points} system calls, {injected} faults: {old} left the old state, {new} the new one, {} something in \
+         between ({} different states) that heals; {missed} points were not met",
+        injected - old - new,
+        expected.states_between(),
     ));
-    assert_eq!(problems.into_inner(), 0, "{name}: problems, see above");
+    assert_eq!(problems, 0, "{name}: problems, see above");
 }
 
-fn expected(host: &Host, scenario: Scenario) -> Expected {
-    let before = State::of(host);
-    let clean = host.run(|| trace(PROGRAM, scenario.command, None));
-    assert_eq!(clean.code, Some(0), "{clean:?}");
-    let after = State::of(host);
-    assert_ne!(before.essence(), after.essence(), "nothing changes");
-    assert_eq!(after.left_over(), Vec::<&String>::new());
-    let removed = host.pasvsync(scenario.remove);
-    assert!(removed.status.success(), "{removed:?}");
-    Expected {
-        scenario,
-        before,
-        after,
-        removed: State::of(host).essence(),
-        calls: clean.calls,
-        healed: Mutex::default(),
-    }
+/// Which calls are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    All,
+    Sites,
+    Sample,
 }
 
-/// Where, and what: every fault at every call; or one fault at the first and the last call of each name, another one in
-/// each scenario, and at the last of those calls of other programs that can end them.
-fn cases(name: &str, calls: &BTreeMap<(String, &'static str), usize>) -> Vec<(Point, Fault)> {
-    let all = std::env::var(ALL).is_ok_and(|value| value == "all");
+/// Where, and what.
+fn cases(name: &str, calls: &[Met]) -> Vec<(Point, Fault)> {
+    let extent = match std::env::var(EXTENT).as_deref() {
+        Ok("all") => Extent::All,
+        Ok("sites") => Extent::Sites,
+        _ => Extent::Sample,
+    };
     let only = std::env::var(ONLY).ok();
-    let mut cases = Vec::new();
+    let alike = alike(calls);
     let mut turn = name.len();
-    for ((program, call), count) in calls {
-        if only.as_ref().is_some_and(|only| only != program) {
+    let mut cases = Vec::new();
+    for (index, met) in calls.iter().enumerate() {
+        let point = &met.point;
+        if only.as_ref().is_some_and(|only| *only != point.program) {
             continue;
         }
-        let known = CALLS.iter().find(|known| known.name == *call);
-        let faults = known.map_or(&[][..], |known| known.faults);
-        let mut numbers: Vec<usize> = (1..=*count).collect();
-        if !all && is_own(program) {
-            numbers.retain(|number| [1, *count].contains(number));
-        } else if !all {
-            numbers.retain(|number| number == count && FATAL.contains(call));
+        let known = CALLS.iter().find(|known| known.name == point.call);
+        let mut faults = known.map_or(&[][..], |known| known.faults).to_vec();
+        // Only who catches signals is interrupted, and no other program here does.
+        faults
+            .retain(|fault| is_own(&point.program) || !matches!(fault, Fault::Error(Errno::EINTR)));
+        match extent {
+            Extent::All => {}
+            Extent::Sites => faults.retain(|fault| match fault {
+                Fault::Kill => met.acts || index + 1 == calls.len(),
+                Fault::Error(Errno::ENOSPC) => met.acts,
+                Fault::Error(Errno::ENOMEM) if known.is_some_and(Call::can_be_unread) => false,
+                _ => met.acts || alike.contains(&index),
+            }),
+            Extent::Sample => {
+                turn += 1;
+                let chosen = turn % faults.len();
+                let last = || {
+                    let mut later = calls.iter().skip(index + 1);
+                    !later.any(|other| {
+                        other.point.program == point.program && other.point.call == point.call
+                    })
+                };
+                let tried = if is_own(&point.program) {
+                    point.number == 1 || last()
+                } else {
+                    FATAL.contains(&point.call) && last()
+                };
+                faults = if tried {
+                    vec![faults[chosen]]
+                } else {
+                    Vec::new()
+                };
+            }
         }
-        for number in numbers {
-            let point = Point {
-                program: program.clone(),
-                call,
-                number,
-            };
-            turn += 1;
-            let chosen = if all {
-                faults
-            } else {
-                let first = turn % faults.len();
-                &faults[first..=first]
-            };
-            cases.extend(chosen.iter().map(|fault| (point.clone(), *fault)));
-        }
+        cases.extend(faults.into_iter().map(|fault| (point.clone(), fault)));
     }
     cases
 }
 
-/// Whether this is the program under test.
-fn is_own(program: &str) -> bool {
-    PROGRAM.ends_with(&format!("/{program}"))
+/// Of all calls of a name that are made by the same code on files of a folder, in the program under test after the same
+/// has been done, the first and the last, and of its own the second.
+fn alike(calls: &[Met]) -> BTreeSet<usize> {
+    let mut sites: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    let mut done = 0;
+    for (index, Met { point, acts, site }) in calls.iter().enumerate() {
+        let own = is_own(&point.program);
+        let since = if own { done } else { 0 };
+        let site = (&point.program, point.call, *site, since);
+        sites.entry(site).or_default().push(index);
+        done += usize::from(*acts && own);
+    }
+    let chosen = sites.iter().flat_map(|((program, ..), calls)| {
+        let first = if is_own(program) { 2 } else { 1 };
+        let last = calls.iter().skip(first).last();
+        calls.iter().take(first).chain(last)
+    });
+    chosen.copied().collect()
 }
 
-/// Runs a case on a host, which is kept when nothing has happened to it; the problems.
+/// Runs a case on a host, which is kept when it can be used again; the problems.
 fn inject(
     expected: &Expected,
     kept: &mut Option<Host>,
@@ -223,111 +257,45 @@ fn inject(
     fault: Fault,
     tally: &Tally,
 ) -> Vec<String> {
-    let host = kept.take().unwrap_or_else(|| {
-        let host = Host::new("16m").expect("a host");
-        (expected.scenario.prepare)(&host);
-        host
-    });
-    let run = host.run(|| trace(PROGRAM, expected.scenario.command, Some((point, fault))));
-    let Some(hit) = run.hit.clone() else {
-        tally.missed.fetch_add(1, Ordering::Relaxed);
+    let command = expected.scenario.command;
+    let strike = |host: &Host| {
+        let run = host.run(|| trace(PROGRAM, command, Some((point, fault))));
+        let state = run.hit.as_ref().map(|_| State::of(host));
+        (run, state)
+    };
+    let host = expected.ready(kept.take());
+    let (run, state) = strike(&host);
+    *kept = Some(host);
+    let Some(state) = state else {
+        // The run went through.
+        count(&tally.missed);
+        *kept = expected.again(kept.take());
         return Vec::new();
     };
-    tally.injected.fetch_add(1, Ordering::Relaxed);
-    let state = State::of(&host);
-    let mut problems = judge(expected, point, fault, &run, &state);
+    count(&tally.injected);
+    let mut problems = expected.judge(point, fault, &run, &state);
     if state == expected.before {
-        tally.old.fetch_add(1, Ordering::Relaxed);
-        *kept = Some(host);
+        count(&tally.old);
     } else {
-        if state == expected.after {
-            tally.new.fetch_add(1, Ordering::Relaxed);
+        if state.essence() == expected.after.essence() {
+            count(&tally.new);
         }
-        let known = expected.healed.lock().expect("the states").contains(&state);
-        if !known {
-            problems.extend(heal(expected, &host));
-            expected.healed.lock().expect("the states").insert(state);
+        if expected.is_unseen(&state) {
+            problems.extend(kept.iter().flat_map(|host| expected.heals(host)));
+            // The same once more, and nothing mends it before everything of ours is to go.
+            let host = expected.ready(expected.again(kept.take()));
+            if strike(&host).1.as_ref() == Some(&state) {
+                problems.extend(expected.is_removed(&host));
+            }
+            *kept = Some(host);
         }
+        *kept = expected.again(kept.take());
     }
     let (code, signal, stderr) = (run.code, run.signal, run.stderr.trim());
+    let hit = run.hit.as_deref().unwrap_or_default();
     let context = format!("{point} {hit} {fault:?}: status {code:?} {signal:?}: {stderr}");
     problems
         .iter()
         .map(|problem| format!("* {context}\n    {problem}"))
         .collect()
-}
-
-/// What must hold right after the fault.
-fn judge(
-    expected: &Expected,
-    point: &Point,
-    fault: Fault,
-    run: &Traced,
-    state: &State,
-) -> Vec<String> {
-    let mut problems = Vec::new();
-    let broken = state.essence().broken(&expected.before, &expected.after);
-    if !broken.is_empty() {
-        problems.push(format!("neither old nor new: {}", broken.join("\n")));
-    }
-    let own = is_own(&point.program);
-    let new = state.essence() == expected.after.essence();
-    if own && fault.is_passing() && retried(point.call) && (run.code != Some(0) || !new) {
-        problems.push("the call was not simply made again".to_owned());
-    }
-    match (run.code, run.signal) {
-        (Some(0), _) if !new => problems.push(format!("success is claimed: {}", run.stdout)),
-        (Some(1), _) if run.stderr.is_empty() && point.call != "write" => {
-            problems.push("no word of what is wrong".to_owned());
-        }
-        (Some(0 | 1), _) => {}
-        (_, Some(Signal::SIGKILL)) if matches!(fault, Fault::Kill) && own => {}
-        (_, Some(Signal::SIGABRT)) if NO_MEMORY.iter().any(|words| run.stderr.contains(words)) => {}
-        _ => problems.push("another end than success or failure".to_owned()),
-    }
-    if run.stderr.contains("panicked") && !run.stderr.contains(NO_MEMORY[1]) {
-        problems.push("it panicked".to_owned());
-    }
-    let tidying = run.hit.as_ref().is_some_and(|hit| hit.contains("/tmp/"));
-    let excused = matches!(fault, Fault::Kill) || tidying || TIDYING.contains(&point.call);
-    // A lock file that nobody has locked is no harm.
-    let mut left = state.left_over();
-    left.retain(|place| !place.ends_with(LOCK));
-    if run.code.is_some() && !excused && !left.is_empty() {
-        problems.push(format!("left over: {left:?}"));
-    }
-    problems
-}
-
-/// The next run mends everything, and what is ours can be taken back as ever.
-fn heal(expected: &Expected, host: &Host) -> Vec<String> {
-    let mut problems = Vec::new();
-    let mut step = |what: &str, command: &[&str], wanted: &State| {
-        let run = host.pasvsync(command);
-        let state = State::of(host);
-        let left: Vec<_> = state
-            .left_over()
-            .into_iter()
-            .filter(|at| !at.starts_with("/tmp/"))
-            .cloned()
-            .collect();
-        if !run.status.success() || state.essence() != *wanted || !left.is_empty() {
-            let broken = state.essence().broken(wanted, wanted);
-            problems.push(format!(
-                "{what}: {run:?}, left over {left:?}, {}",
-                broken.join("\n")
-            ));
-        }
-    };
-    step(
-        "does not heal",
-        expected.scenario.heal,
-        &expected.after.essence(),
-    );
-    step(
-        "is not removed",
-        expected.scenario.remove,
-        &expected.removed,
-    );
-    problems
 }

@@ -56,7 +56,7 @@ impl Settled {
     fn starts_a_loader(&self) -> bool {
         let run = self.host.run(|| trace(PROGRAM, &["sync"], None));
         assert_eq!(run.code, Some(0), "{run:?}");
-        run.calls.keys().any(|(program, _)| program == "nft")
+        run.calls.iter().any(|call| call.point.program == "nft")
     }
 }
 

@@ -4,10 +4,13 @@
 mod calls;
 mod disk;
 mod everywhere;
+mod judge;
 mod links;
+mod lost;
 mod meanwhile;
 mod memory;
 mod scenarios;
+mod sites;
 mod state;
 mod tracer;
 
@@ -19,7 +22,7 @@ const ATTRIBUTE: &str = "trusted.pasvsync-test";
 
 /// A host that is ready for a scenario; `None`, and it is said why, where there can be none.
 fn prepared(scenario: Scenario) -> Option<Host> {
-    let host = Host::on_its_own(&[])?;
-    (scenario.prepare)(&host);
+    let host = Host::on_its_own(scenario.tools())?;
+    scenario.prepare(&host);
     Some(host)
 }

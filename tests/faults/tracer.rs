@@ -16,7 +16,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::calls::{CALLS, Call, RETRIED};
+use super::calls::{CALLS, RETRIED};
+use super::sites;
 use crate::support::command::{memory, quiet, text};
 
 /// No run takes nearly as long.
@@ -33,6 +34,17 @@ pub(super) struct Point {
     pub(super) call: &'static str,
     /// Which of these calls of the program, from 1.
     pub(super) number: usize,
+}
+
+/// A system call that was met.
+#[derive(Clone, Debug)]
+pub(super) struct Met {
+    /// Which it is.
+    pub(super) point: Point,
+    /// It may change something that outlives the process, or that others see.
+    pub(super) acts: bool,
+    /// Where in the program's code it was made, by all return addresses.
+    pub(super) site: u64,
 }
 
 /// What happens there.
@@ -64,8 +76,8 @@ impl fmt::Display for Point {
 /// A run that has ended.
 #[derive(Debug)]
 pub(super) struct Traced {
-    /// How often each program made each call.
-    pub(super) calls: BTreeMap<(String, &'static str), usize>,
+    /// The calls in their order, as far as no fault was to come.
+    pub(super) calls: Vec<Met>,
     /// The exit status; `None` when a signal ended the run.
     pub(super) code: Option<i32>,
     /// The signal that ended it.
@@ -97,7 +109,8 @@ pub(super) fn trace(program: &str, arguments: &[&str], inject: Option<(&Point, F
         program: file_name(Path::new(program)),
         begun: false,
         tasks: BTreeMap::new(),
-        calls: BTreeMap::new(),
+        counts: BTreeMap::new(),
+        calls: Vec::new(),
         inject,
         hit: None,
         ended: None,
@@ -155,7 +168,8 @@ struct Tracer<'a> {
     /// The program's own code runs; what the loader does before is not its doing.
     begun: bool,
     tasks: BTreeMap<Pid, Task>,
-    calls: BTreeMap<(String, &'static str), usize>,
+    counts: BTreeMap<(String, &'static str), usize>,
+    calls: Vec<Met>,
     inject: Option<(&'a Point, Fault)>,
     hit: Option<String>,
     /// Exit status or signal.
@@ -190,18 +204,28 @@ impl Tracer<'_> {
             }
             WaitStatus::PtraceSyscall(pid) => {
                 self.system_call(pid);
-                go_on(pid, None);
+                self.go_on(pid, None);
             }
             WaitStatus::PtraceEvent(pid, _, event) => {
                 if event == EVENT_EXEC {
                     self.tasks.remove(&pid);
                     self.task(pid).inside = true;
                 }
-                go_on(pid, None);
+                self.go_on(pid, None);
             }
-            WaitStatus::Stopped(pid, signal) => go_on(pid, Some(signal)),
+            WaitStatus::Stopped(pid, signal) => self.go_on(pid, Some(signal)),
             _ => {}
         }
+    }
+
+    /// Lets a thread run to its next system call; once the fault has happened, to its end. It may be gone.
+    fn go_on(&self, pid: Pid, signal: Option<Signal>) {
+        let done = self.hit.is_some() && self.tasks.values().all(|task| task.answer.is_none());
+        let _ = if done {
+            ptrace::cont(pid, signal)
+        } else {
+            ptrace::syscall(pid, signal)
+        };
     }
 
     fn task(&mut self, pid: Pid) -> &mut Task {
@@ -240,16 +264,26 @@ impl Tracer<'_> {
         let (Some(call), true) = (known, self.begun) else {
             return;
         };
-        let count = self.calls.entry((program.clone(), call.name)).or_default();
+        let count = self.counts.entry((program.clone(), call.name)).or_default();
         *count += 1;
-        let here = (program.as_str(), call.name, *count);
+        let here = Point {
+            number: *count,
+            program,
+            call: call.name,
+        };
         let Some((point, fault)) = self.inject else {
+            self.calls.push(Met {
+                acts: sites::acts(pid, call, &registers, here.program == self.program),
+                site: sites::site(pid, call, &registers),
+                point: here,
+            });
             return;
         };
-        if here != (point.program.as_str(), point.call, point.number) {
+        if here != *point {
             return;
         }
-        self.hit = Some(describe(pid, call, &registers));
+        let subject = sites::subject(pid, call, &registers);
+        self.hit = Some(format!("{}({subject})", call.name));
         match fault {
             Fault::Meanwhile(work) => work(),
             Fault::Kill => {
@@ -269,40 +303,12 @@ impl Tracer<'_> {
     }
 }
 
-/// Lets a thread run to its next system call. It may be gone.
-fn go_on(pid: Pid, signal: Option<Signal>) {
-    let _ = ptrace::syscall(pid, signal);
-}
-
 /// The process that a thread belongs to.
 fn leader(pid: Pid) -> Pid {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let field = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
     let id = field.and_then(|value| value.trim().parse().ok());
     id.map_or(pid, Pid::from_raw)
-}
-
-/// The call with the path that it is about.
-fn describe(pid: Pid, call: &Call, registers: &nix::libc::user_regs_struct) -> String {
-    let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10];
-    let Some(index) = call.path else {
-        let file = format!("/proc/{pid}/fd/{}", registers.rdi);
-        let file = std::fs::read_link(file).unwrap_or_default();
-        return format!("{}({})", call.name, file.display());
-    };
-    let mut path = Vec::new();
-    let memory = std::fs::File::open(format!("/proc/{pid}/mem"));
-    if let (Ok(memory), Some(address)) = (memory, arguments.get(index)) {
-        let mut byte = [0];
-        let at = |offset: usize| address + offset as u64;
-        while path.len() < 256
-            && std::os::unix::fs::FileExt::read_at(&memory, &mut byte, at(path.len())).is_ok()
-            && byte != [0]
-        {
-            path.push(byte[0]);
-        }
-    }
-    format!("{}({})", call.name, String::from_utf8_lossy(&path))
 }
 
 /// Whether a call that a signal interrupts is to be made again by whoever makes it.

@@ -7,6 +7,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -17,7 +18,31 @@ use crate::support::world::World;
 use crate::support::{ready, skip};
 
 /// The bus, with the policy that firewalld's package brings for its name.
-const BUS: &str = include_str!("bus.conf");
+pub(crate) const BUS: &str = include_str!("bus.conf");
+
+/// The parts of firewalld's package that the tests use, below its root.
+pub(super) const PARTS: [&str; 4] = [
+    "usr/sbin/firewalld",
+    "usr/bin/firewall-cmd",
+    "usr/lib/firewalld",
+    "usr/lib/python3/dist-packages/firewall",
+];
+
+/// Where firewalld's package is unpacked: another version than the host's may be, with `FIREWALLD_ROOT`.
+pub(super) fn root() -> PathBuf {
+    std::env::var_os("FIREWALLD_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
+/// The arguments of `dbus-send` that ask for its state.
+pub(crate) const STATE: [&str; 7] = [
+    "--system",
+    "--print-reply=literal",
+    "--dest=org.fedoraproject.FirewallD1",
+    "/org/fedoraproject/FirewallD1",
+    "org.freedesktop.DBus.Properties.Get",
+    "string:org.fedoraproject.FirewallD1",
+    "string:state",
+];
 
 /// A loaded machine may take its time to start a Python program.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,25 +50,30 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A host with firewalld, and the clients around it.
 #[derive(Debug)]
 pub(crate) struct Lab {
-    firewalld: Option<Running>,
+    firewalld: Mutex<Option<Running>>,
     bus: Option<Running>,
     /// Keeps the mount namespace.
     holder: Running,
+    /// Where firewalld is told to have its files; else in the usual place.
+    pub(crate) system_config: Option<&'static str>,
     pub(crate) world: World,
 }
 
+/// What these tests run.
+pub(crate) const TOOLS: [&str; 8] = [
+    "dbus-daemon",
+    "dbus-send",
+    "firewall-cmd",
+    "firewalld",
+    "ip",
+    "nft",
+    "nsenter",
+    "unshare",
+];
+
 /// Whether these tests can run here; prints why not.
 pub(crate) fn possible() -> bool {
-    if !ready(&[
-        "dbus-daemon",
-        "dbus-send",
-        "firewall-cmd",
-        "firewalld",
-        "ip",
-        "nft",
-        "nsenter",
-        "unshare",
-    ]) {
+    if !ready(&TOOLS) {
         return false;
     }
     if !rustix::process::geteuid().is_root() {
@@ -56,17 +86,17 @@ pub(crate) fn possible() -> bool {
 impl Lab {
     /// firewalld with its own defaults and this backend; `prepare` may change its configuration before it
     /// starts.
-    pub(crate) fn start(backend: &str, prepare: impl FnOnce(&Lab)) -> Self {
+    pub(crate) fn start(backend: &str, prepare: impl FnOnce(&mut Lab)) -> Self {
         Self::start_in(World::new(), backend, prepare)
     }
 
     /// The same on the server of that world.
-    pub(crate) fn start_in(world: World, backend: &str, prepare: impl FnOnce(&Lab)) -> Self {
+    pub(crate) fn start_in(world: World, backend: &str, prepare: impl FnOnce(&mut Lab)) -> Self {
         let mut lab = Self::without_firewalld(world);
         lab.edit("firewalld.conf", |text| {
             format!("{text}FirewallBackend={backend}\n")
         });
-        prepare(&lab);
+        prepare(&mut lab);
         lab.boot();
         assert_eq!(lab.state(), "RUNNING", "{}", lab.log());
         lab
@@ -83,10 +113,14 @@ impl Lab {
             unshare
                 .args(["--mount", "--propagation", "private", "sh", "-c"])
                 .arg(
-                    "mount --bind \"$0/etc\" /etc/firewalld && mount --bind \"$0/lib\" /var/lib && \
-                     mount --bind \"$0/run\" /run && echo mounted && exec sleep infinity",
+                    "set -e; mount --bind \"$0/etc\" /etc/firewalld; mount --bind \"$0/lib\" /var/lib; \
+                     mount --bind \"$0/run\" /run; root=$1; shift; \
+                     if [ \"$root\" != / ]; then for path; do mount --bind \"$root/$path\" \"/$path\"; done; fi; \
+                     echo mounted; exec sleep infinity",
                 )
                 .arg(&folder)
+                .arg(root())
+                .args(PARTS)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped());
             let mut child = unshare.spawn().expect("a mount namespace");
@@ -96,9 +130,10 @@ impl Lab {
             Running(child)
         });
         Self {
-            firewalld: None,
+            firewalld: Mutex::new(None),
             bus: None,
             holder,
+            system_config: None,
             world,
         }
     }
@@ -121,10 +156,16 @@ impl Lab {
         }
     }
 
-    fn start_firewalld(&mut self) {
+    /// firewalld's process.
+    fn process(&self) -> MutexGuard<'_, Option<Running>> {
+        let process = self.firewalld.lock();
+        process.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start_firewalld(&self) {
         let log = self.folder().join("log");
         let log = log.to_str().expect("a path");
-        let arguments = [
+        let mut arguments = vec![
             "--nofork",
             "--nopid",
             "--log-target",
@@ -132,22 +173,26 @@ impl Lab {
             "--log-file",
             log,
         ];
-        self.firewalld = Some(self.spawn("/usr/sbin/firewalld", &arguments));
+        if let Some(folder) = self.system_config {
+            arguments.extend(["--system-config", folder]);
+        }
+        *self.process() = Some(self.spawn("/usr/sbin/firewalld", &arguments));
         wait("firewalld", || {
             !matches!(self.state().as_str(), "" | "INIT")
         });
     }
 
     /// Ends firewalld as systemd would, and starts it again: what a boot does to the rules.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&self) {
         self.stop();
         self.start_firewalld();
         assert_eq!(self.state(), "RUNNING", "{}", self.log());
     }
 
     /// Ends firewalld as systemd would.
-    pub(crate) fn stop(&mut self) {
-        if let Some(firewalld) = self.firewalld.take() {
+    pub(crate) fn stop(&self) {
+        let process = self.process().take();
+        if let Some(firewalld) = process {
             signal(&firewalld.0, Signal::TERM);
             let ended = finish(firewalld, Duration::from_secs(15));
             assert!(ended.is_some(), "firewalld does not end: {}", self.log());
@@ -156,32 +201,32 @@ impl Lab {
 
     /// Stops firewalld where it is: it answers nobody.
     pub(crate) fn freeze(&self) {
-        if let Some(firewalld) = &self.firewalld {
+        if let Some(firewalld) = &*self.process() {
             signal(&firewalld.0, Signal::STOP);
         }
     }
 
     /// Ends firewalld without a chance to clean up.
     pub(crate) fn kill(&self) {
-        if let Some(firewalld) = &self.firewalld {
+        if let Some(firewalld) = &*self.process() {
             signal(&firewalld.0, Signal::KILL);
         }
     }
 
+    /// Ends it so, and starts it again.
+    pub(crate) fn kill_and_start(&self) {
+        self.kill();
+        let process = self.process().take();
+        if let Some(firewalld) = process {
+            assert!(finish(firewalld, PATIENCE).is_some(), "it does not end");
+        }
+        self.start_firewalld();
+        assert_eq!(self.state(), "RUNNING", "{}", self.log());
+    }
+
     /// What firewalld says of itself; nothing when it is not there.
     pub(crate) fn state(&self) -> String {
-        let output = self.command(
-            "dbus-send",
-            &[
-                "--system",
-                "--print-reply=literal",
-                "--dest=org.fedoraproject.FirewallD1",
-                "/org/fedoraproject/FirewallD1",
-                "org.freedesktop.DBus.Properties.Get",
-                "string:org.fedoraproject.FirewallD1",
-                "string:state",
-            ],
-        );
+        let output = self.command("dbus-send", &STATE);
         let words = output.stdout.split_whitespace().last();
         words.unwrap_or_default().to_owned()
     }
@@ -290,8 +335,9 @@ fn signal(child: &Child, signal: Signal) {
     let _ = rustix::process::kill_process(process, signal);
 }
 
+/// Waits until it has come up.
 #[track_caller]
-fn wait(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn wait(what: &str, done: impl Fn() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < PATIENCE, "{what} does not come up");

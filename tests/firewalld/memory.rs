@@ -85,13 +85,12 @@ fn a_proof_counts_until_anything_changes() {
             "{name}: {by_memory:?}"
         );
         assert_eq!(found(&by_memory), found(&anew), "{name}");
-        match before {
-            Some(bytes) => fs_err::write(&path, bytes).unwrap(),
-            None => {
-                fs_err::remove_file(&path).unwrap();
-                // Only a folder that nothing else is in was made for it.
-                let _ = fs_err::remove_dir(path.parent().unwrap());
-            }
+        if let Some(bytes) = before {
+            fs_err::write(&path, bytes).unwrap();
+        } else {
+            fs_err::remove_file(&path).unwrap();
+            // Only a folder that nothing else is in was made for it.
+            let _ = fs_err::remove_dir(path.parent().unwrap());
         }
         assert_remembered(&lab);
     }

@@ -3,7 +3,8 @@
 mod boot;
 mod errors;
 mod image;
-mod lab;
+mod killed;
+pub(crate) mod lab;
 mod memory;
 mod obstacles;
 mod permanent;

@@ -206,7 +206,7 @@ fn the_control_port_comes_with_its_helper() {
     if !possible() {
         return;
     }
-    let mut lab = Lab::start("nftables", |lab| {
+    let lab = Lab::start("nftables", |lab| {
         // As the package has it.
         lab.edit("lockdown-whitelist.xml", |_| {
             "<whitelist><user id=\"0\"/></whitelist>\n".to_owned()

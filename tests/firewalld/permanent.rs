@@ -6,7 +6,7 @@ mod random;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use firewall::firewalld::config::Configuration;
@@ -15,6 +15,7 @@ use firewall::model::reach::{Family, Reach, ReachMap};
 use firewall::netfilter::{self, Scope, Socket};
 use firewall::proof;
 
+use super::lab;
 use crate::support::command::{Running, run};
 use crate::support::namespace::Namespace;
 use crate::support::{ready, say};
@@ -61,11 +62,12 @@ impl Lab {
             run(Command::new("ip").args(["-batch", "-"]), links).expect_success("ip");
         });
         let root = tempfile::tempdir().expect("a folder");
+        let installed = lab::root();
         let copies = [
-            ("/usr/lib/firewalld", "usr/lib/"),
-            ("/etc/services", "etc/"),
+            (installed.join("usr/lib/firewalld"), "usr/lib/"),
+            (PathBuf::from("/etc/services"), "etc/"),
             (
-                "/usr/lib/python3/dist-packages/firewall/config/__init__.py",
+                installed.join("usr/lib/python3/dist-packages/firewall/config/__init__.py"),
                 "usr/lib/python3/dist-packages/firewall/config/",
             ),
         ];
@@ -80,6 +82,10 @@ impl Lab {
             // firewalld's own interpreter: another may not have its package.
             Command::new("/usr/bin/python3")
                 .args(["-c", script])
+                .env(
+                    "PYTHONPATH",
+                    installed.join("usr/lib/python3/dist-packages"),
+                )
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())

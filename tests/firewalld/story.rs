@@ -13,7 +13,7 @@ pub(super) const SECOND: (u16, u16) = (50_050, 50_150);
 impl Lab {
     /// Every port is open to the client in both families, or none is.
     #[track_caller]
-    pub(super) fn assert_open(&self, ports: &[u16], open: bool) {
+    pub(crate) fn assert_open(&self, ports: &[u16], open: bool) {
         let reached = self.world.reached_both([ports, ports], |_, _| open);
         for found in reached {
             let expected = if open { ports.to_vec() } else { Vec::new() };
@@ -54,7 +54,7 @@ pub(super) fn message(run: &Run, code: &str) -> String {
 }
 
 fn tell(backend: &str) {
-    let mut lab = Lab::start(backend, |_| {});
+    let lab = Lab::start(backend, |_| {});
     lab.world.want(FIRST.0, FIRST.1);
     let before = lab.everything();
     lab.assert_open(&[FIRST.0, FIRST.1], false);
@@ -224,6 +224,49 @@ fn a_ban_at_runtime_survives() {
         "the ban does not hold for the range"
     );
     lab.assert_open(&[FIRST.0, FIRST.1], true);
+}
+
+/// Two firewallds of one host, each with a folder and a network namespace of its own: what is taken back in one stays
+/// known in the other.
+#[test]
+fn two_with_folders_of_their_own() {
+    if !possible() {
+        return;
+    }
+    let usual = Lab::start("nftables", |_| {});
+    let other = Lab::start("nftables", |lab| {
+        let folder = usual.folder().join("lib");
+        let folder = folder.to_str().expect("a path");
+        lab.command("mount", &["--bind", folder, "/var/lib"])
+            .expect_success("mount");
+        lab.system_config = Some("/run/firewalld-of-its-own");
+    });
+    for lab in [&usual, &other] {
+        lab.world.want(FIRST.0, FIRST.1);
+        lab.pasvsync(&["sync"]).expect(0);
+        assert!(!lab.pasvsync(&["sync"]).expect(0).changed());
+        lab.assert_open(&[FIRST.0, FIRST.1], true);
+    }
+    let lists = || {
+        let folder = fs_err::read_dir(usual.folder().join("lib/pasvsync"));
+        let names = folder.into_iter().flatten().map(|entry| {
+            let name = entry.expect("an entry").file_name();
+            name.into_string().expect("a plain name")
+        });
+        let lists = names.filter_map(|name| name.strip_suffix(".owned").map(ToOwned::to_owned));
+        let mut lists: Vec<String> = lists.collect();
+        lists.sort();
+        lists
+    };
+    let own = "firewalld-run-firewalld%2dof%2dits%2down";
+    assert_eq!(lists(), ["firewalld", own]);
+    usual.pasvsync(&["remove"]).expect(0);
+    assert_eq!(lists(), [own]);
+    usual.assert_open(&[FIRST.0, FIRST.1], false);
+    other.assert_open(&[FIRST.0, FIRST.1], true);
+    other.pasvsync(&["remove"]).expect(0);
+    other.assert_open(&[FIRST.0, FIRST.1], false);
+    assert_eq!(lists(), [""; 0]);
 }
 
 /// Several at once: the ports are opened once, and everybody says so.

@@ -22,7 +22,7 @@ fn reached_from_inside(lab: &Lab, expected: bool) -> bool {
 }
 
 fn interfaces(backend: &str) {
-    let mut lab = Lab::start_in(World::with_inside(), backend, |_| {});
+    let lab = Lab::start_in(World::with_inside(), backend, |_| {});
     lab.world.want(FIRST.0, FIRST.1);
     let before = lab.everything();
     both(&lab, &["--zone=dmz", "--change-interface=eth1"]);
@@ -98,7 +98,7 @@ fn a_zone_of_an_interface_that_is_down() {
 }
 
 fn sources(backend: &str) {
-    let mut lab = Lab::start(backend, |_| {});
+    let lab = Lab::start(backend, |_| {});
     lab.world.want(FIRST.0, FIRST.1);
     for source in BANNED {
         both(

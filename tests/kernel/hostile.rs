@@ -116,6 +116,15 @@ agrees! {
         ct state new tcp dport 50000-50050 accept
     }
     }";
+    /// Up to none: nobody comes back.
+    a_count_of_nothing: "table inet t { chain c { type filter hook input priority 0;
+        jump counted
+    }
+    chain counted {
+        tcp dport 50000 ct count 0 return
+        tcp dport 50000 drop
+    }
+    }";
     /// More than none: the first connection is too many.
     a_count_over_nothing: "table inet t { chain c { type filter hook input priority 0;
         tcp dport 50000 ct count over 0 drop

@@ -112,6 +112,16 @@ hosts! {
       }
       chain forward { type filter hook forward priority 0; policy drop; }
     }";
+    /// Nobody is banned today.
+    bans_to_come_behind_the_block: Refuses("ban"), "table inet t {
+      set banned { type ipv4_addr; }
+      chain input { type filter hook input priority 0; policy accept;
+        ct state established accept
+        tcp dport != { 21, 22 } drop
+        ip saddr @banned drop
+      }
+      chain forward { type filter hook forward priority 0; policy drop; }
+    }";
     /// Banned clients never see the services: whoever else comes back falls to the policy.
     bans_by_not_being_sent_on: Refuses("sources"), "table inet t {
       set banned { type ipv4_addr; elements = { 203.0.113.66 }; }

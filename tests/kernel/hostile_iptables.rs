@@ -6,7 +6,7 @@ use crate::support::world::World;
 
 /// Rules of `INPUT`; each is loaded once with the policy as it stands and `-j DROP`, and once with policy `DROP` and
 /// `-j ACCEPT` behind an accept of established connections.
-const MATCHES: [&str; 60] = [
+const MATCHES: [&str; 70] = [
     "-p tcp --dport 50000",
     "-p tcp ! --dport 50000:50050",
     "-p tcp -m multiport --dports 21,50000:50050",
@@ -67,6 +67,16 @@ const MATCHES: [&str; 60] = [
     "-p tcp --dport 50000 -m physdev ! --physdev-is-in",
     "-p tcp --dport 50000 -m length --length 0:65535",
     "! -p udp",
+    "-p tcp --dport 50000 -m hashlimit --hashlimit-above 1/day --hashlimit-burst 1 --hashlimit-name a --hashlimit-mode srcip",
+    "-p tcp --dport 50000 -m hashlimit --hashlimit-upto 1/day --hashlimit-burst 1 --hashlimit-name b --hashlimit-mode srcip",
+    "-p tcp --dport 50000 -m hashlimit --hashlimit-above 1000/sec --hashlimit-burst 1000 --hashlimit-name c",
+    "-p tcp --dport 50000 -m connlimit --connlimit-above 1000",
+    "-p tcp --dport 50000 -m connlimit --connlimit-upto 0",
+    "-p tcp --dport 50000 -m cpu --cpu 0",
+    "-p tcp --dport 50000 -m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 1",
+    "-p tcp --dport 50000 -m quota --quota 1",
+    "-p tcp --dport 50000 -m devgroup ! --src-group 0",
+    "-p tcp --dport 50000 -m socket",
 ];
 
 #[test]
@@ -145,4 +155,51 @@ fn a_block_before_routing_in_a_table_of_iptables() {
     assert!(saved.stdout.contains("--dst-type LOCAL"), "{saved:?}");
     world.pasvsync(&["remove"]).expect(0);
     assert_eq!(world.exact().text, before.text);
+}
+
+/// Targets that let the packet go on, and what they do to it may matter.
+const TARGETS: [&str; 16] = [
+    "-t mangle -A PREROUTING -p tcp --dport 50000 -j TTL --ttl-set 1",
+    "-t mangle -A POSTROUTING -p tcp --sport 50000 -j TTL --ttl-set 1",
+    "-t mangle -A POSTROUTING -p tcp --sport 50000 -j TTL --ttl-set 65",
+    "-t mangle -A POSTROUTING -p tcp --sport 50000 -j TTL --ttl-dec 60",
+    "-t mangle -A POSTROUTING -p tcp --sport 50000 -j TTL --ttl-inc 3",
+    "-t mangle -A PREROUTING -p tcp --dport 50000 -j DSCP --set-dscp 8",
+    "-t mangle -A POSTROUTING -p tcp --sport 50000 -j TOS --set-tos 8",
+    "-t mangle -A PREROUTING -p tcp --dport 50000 -j HMARK --hmark-mod 5 --hmark-tuple src --hmark-rnd 1",
+    "-t mangle -A POSTROUTING -p tcp --sport 50000 -j CLASSIFY --set-class 1:1",
+    "-t mangle -A INPUT -p tcp --dport 50000 --syn -j TCPMSS --set-mss 500",
+    "-t mangle -A INPUT -p tcp --dport 50000 -j TEE --gateway 203.0.113.7",
+    "-t mangle -A INPUT -p tcp --dport 50000 -j IDLETIMER --timeout 9 --label a",
+    "-t raw -A PREROUTING -p tcp --dport 50000 -j CT --zone 4",
+    "-t raw -A PREROUTING -p tcp --dport 50000 -j CT --notrack",
+    "-t raw -A PREROUTING -p tcp --dport 50000 -j TRACE",
+    "-t nat -A PREROUTING -p tcp --dport 50000 -j NETMAP --to 203.0.113.1/32",
+];
+
+#[test]
+fn targets_of_iptables() {
+    if !ready(&["nft", "ip", "iptables-nft"]) {
+        return;
+    }
+    let mut wrong = Vec::new();
+    for rule in TARGETS {
+        let world = World::new();
+        // Later packets of a connection that is followed otherwise are no part of it.
+        for rule in [
+            rule,
+            "-A INPUT -p tcp --dport 22 -m state --state NEW -j ACCEPT",
+        ] {
+            let words: Vec<&str> = rule.split(' ').collect();
+            let made = world.command("iptables-nft", &words, "");
+            let missing = made.stderr.contains("No such file") || made.stderr.contains("support");
+            if !made.status.success() && !missing {
+                wrong.push(format!("{rule}: {}", made.stderr));
+            }
+        }
+        if let Err(message) = compare(&world, &[22, 50_000].into()) {
+            wrong.push(format!("{rule}: {message}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

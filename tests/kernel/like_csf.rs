@@ -15,7 +15,7 @@ const TOOLS: [&str; 6] = [
     "iptables-nft-restore",
     "iptables-legacy-restore",
 ];
-pub(super) const CONF: &str = include_str!("csf/csf.conf");
+pub(crate) const CONF: &str = include_str!("csf/csf.conf");
 const RULES: &str = include_str!("csf/rules.v4");
 
 /// A host with chains and files like csf's.
@@ -41,7 +41,7 @@ pub(super) fn conf(world: &World) -> String {
 }
 
 /// The rules of both families.
-pub(super) fn rules() -> [String; 2] {
+pub(crate) fn rules() -> [String; 2] {
     let v6 = RULES
         .replace("-p icmp ", "-p ipv6-icmp ")
         .replace("icmp-port-unreachable", "icmp6-port-unreachable")

@@ -1,5 +1,6 @@
 //! The program against real kernels: namespaces, rulesets and connections.
 
+mod beside;
 mod case;
 mod corpus;
 pub(crate) mod generator;
@@ -7,12 +8,14 @@ mod harness;
 mod hostile;
 mod hostile_bridges;
 mod hostile_hosts;
+mod hostile_ipsets;
 mod hostile_iptables;
 mod hostile_order;
+mod hostile_rewrites;
 mod hostile_sets;
 mod iptables;
 mod judge;
-mod like_csf;
+pub(crate) mod like_csf;
 mod like_csf_hosts;
 mod mixture;
 mod oracle;

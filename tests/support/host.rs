@@ -5,13 +5,14 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::process::Stdio;
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 
-use super::command::{Output, quiet, run};
+use super::command::{Output, Running, quiet, run};
 use super::program::PROGRAM;
 use super::{ready, skip};
 
@@ -52,6 +53,8 @@ pub(crate) fn built() -> &'static Path {
 pub(crate) struct Host {
     network: OwnedFd,
     mounts: OwnedFd,
+    /// They end with the host.
+    daemons: Mutex<Vec<Running>>,
 }
 
 impl Host {
@@ -95,6 +98,7 @@ impl Host {
             Ok(Self {
                 network: open("net")?,
                 mounts: open("mnt")?,
+                daemons: Mutex::default(),
             })
         };
         thread::scope(|scope| scope.spawn(build).join().expect("the thread that mounts"))
@@ -145,6 +149,19 @@ impl Host {
     pub(crate) fn must(&self, program: &str, arguments: &[&str]) -> String {
         let what = format!("{program} {arguments:?}");
         self.command(program, arguments).expect_success(&what)
+    }
+
+    /// Starts a program that runs for as long as the host is there, and says nothing.
+    #[track_caller]
+    pub(crate) fn start(&self, program: &str, arguments: &[&str]) {
+        let child = self.run(|| {
+            let mut command = plain(program);
+            let command = command.args(arguments);
+            let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().expect(program)
+        });
+        let mut daemons = self.daemons.lock().expect("the daemons");
+        daemons.push(Running(child));
     }
 
     /// Runs pasvsync on the host.

@@ -6,6 +6,7 @@ pub(crate) mod daemons;
 pub(crate) mod generation;
 pub(crate) mod host;
 pub(crate) mod namespace;
+pub(crate) mod package;
 pub(crate) mod program;
 pub(crate) mod world;
 

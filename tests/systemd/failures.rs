@@ -73,6 +73,7 @@ fn exchanged(machine: &Machine) {
 
 /// A run that fails is seen, and the units go on.
 fn a_failed_run(machine: &Machine) {
+    machine.settle();
     machine.overwrite("etc/vsftpd.conf", "listen=YES\nno_such_setting=YES\n");
     eventually("failed", machine, || {
         machine.property("pasvsync.service", "Result") == "exit-code"
@@ -86,6 +87,7 @@ fn a_failed_run(machine: &Machine) {
     }
     let journal = machine.must("journalctl", &["--no-pager", "-u", "pasvsync*"]);
     assert!(journal.contains("no_such_setting"), "{journal}");
+    machine.settle();
     machine.overwrite("etc/vsftpd.conf", &Machine::vsftpd(RANGE));
     opens(machine, RANGE);
     // That was the path unit. The instance still follows the firewall too.
@@ -117,7 +119,8 @@ fn a_burst_of_changes(machine: &Machine) {
 /// The line for cron, run by a shell as cron would, with nothing of systemd's.
 fn from_cron(machine: &Machine) {
     machine.must("systemctl", &["stop", "pasvsync.path", "pasvsync.timer"]);
-    machine.must("systemctl", &["stop", AFTER_NFTABLES]);
+    // With what they have started.
+    machine.must("systemctl", &["stop", "pasvsync.service", AFTER_NFTABLES]);
     let watching = machine.must(
         "systemctl",
         &["list-units", "--no-legend", "pasvsync*.path"],

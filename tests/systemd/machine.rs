@@ -252,6 +252,15 @@ impl Machine {
             .run(|root| fs_err::write(root.join(path), text).expect("write a file"));
     }
 
+    /// Waits until nothing of ours runs: what changes between a run's reading and its end is left to the timer.
+    #[track_caller]
+    pub(super) fn settle(&self) {
+        eventually("done", self, || {
+            let state = self.property("pasvsync.service", "ActiveState");
+            ["inactive", "failed"].contains(&state.as_str())
+        });
+    }
+
     /// The firewall's own configuration as it was, whatever was made of it meanwhile.
     pub(super) fn forget_the_edits(&self) {
         self.write("etc/nftables.conf", FIREWALL);

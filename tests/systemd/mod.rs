@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod failures;
+mod firewalls;
 pub(crate) mod machine;
 mod package;
 pub(crate) mod root;

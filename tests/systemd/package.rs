@@ -1,14 +1,9 @@
 //! The Debian package, from installation to purge, on a machine that boots.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use serde_json::Value;
 
 use super::machine::{Machine, eventually};
-use crate::support::command::{quiet, run};
-use crate::support::program::PROGRAM;
-use crate::support::skip;
+use crate::support::package::{self, Package};
 use crate::support::world::CLIENT;
 
 const RANGE: (u16, u16) = (50_000, 50_010);
@@ -16,14 +11,13 @@ const MOVED: (u16, u16) = (51_000, 51_010);
 const INCLUDED: (u16, u16) = (52_000, 52_010);
 const LISTED: (u16, u16) = (53_000, 53_010);
 const SHIPPED: (u16, u16) = (54_000, 54_010);
-const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
 /// Whatever is called after us, below the folders that a package may write to.
 const OURS: &str = "find /etc /usr /var /run -xdev -name '*pasvsync*' -not -path '/var/log/*'; \
     grep -rl pasvsync /etc || true";
 
 #[test]
 fn a_package_comes_and_goes() {
-    let Some([old, new]) = packages() else {
+    let Some([old, new]) = package::debian() else {
         return;
     };
     let Some(machine) = Machine::new("package") else {
@@ -33,7 +27,7 @@ fn a_package_comes_and_goes() {
     prepare(&machine);
     assert_eq!(machine.must("sh", &["-c", OURS]), "");
     let rules = rules(&machine);
-    let words = installed(&machine, &old);
+    let words = installed(&machine, old);
     assert_eq!(
         self::rules(&machine),
         rules,
@@ -41,10 +35,10 @@ fn a_package_comes_and_goes() {
     );
     enabled_as_it_says(&machine, &words);
     told_once(&machine);
-    upgraded(&machine, &new);
+    upgraded(&machine, new);
     watched_where_it_lies(&machine);
     triggered(&machine);
-    removed(&machine, &old);
+    removed(&machine, old);
     assert_eq!(
         self::rules(&machine),
         rules,
@@ -55,61 +49,12 @@ fn a_package_comes_and_goes() {
 
 /// A machine that has never seen the program, and on which dpkg knows of its libraries alone.
 fn prepare(machine: &Machine) {
-    let libraries = run(
-        quiet("dpkg-query").args(["--status", "libc6", "libgcc-s1"]),
-        "",
-    );
     let script = "rm /usr/sbin/pasvsync && cd /var/lib && mkdir -p dpkg/info dpkg/updates dpkg/triggers && touch dpkg/available";
     machine.must("sh", &["-c", script]);
-    machine.write(
-        "var/lib/dpkg/status",
-        &libraries.expect_success("dpkg-query"),
-    );
+    machine.write("var/lib/dpkg/status", &package::libraries());
     let lists = "cd /var/lib/dpkg/info && for name in libc6 libgcc-s1; do \
         touch $name.list $name:$(dpkg --print-architecture).list; done";
     machine.must("sh", &["-c", lists]);
-}
-
-/// Two packages of the program under test, one newer than the other; `None` where the tool for it is not here.
-fn packages() -> Option<[(PathBuf, Vec<u8>); 2]> {
-    let tool = Path::new(SOURCES).join("target/tools/bin/cargo-deb");
-    if !tool.exists() {
-        skip("cargo-deb is not in target/tools: packaging/build tools");
-        return None;
-    }
-    let files = ["files", PROGRAM];
-    let mut build = quiet("packaging/build");
-    run(build.current_dir(SOURCES).args(files), "").expect_success("packaging/build files");
-    // Where cargo-deb looks for a program that is built for release.
-    let folder = tempfile::tempdir().expect("a folder");
-    let release = folder.path().join("release");
-    fs_err::create_dir(&release).expect("a folder");
-    run(
-        quiet("strip")
-            .arg("-o")
-            .arg(release.join("pasvsync"))
-            .arg(PROGRAM),
-        "",
-    )
-    .expect_success("strip");
-    let made = ["0.1.0", "0.2.0"].map(|version| {
-        let name = format!("pasvsync_{version}.deb");
-        let package = folder.path().join(&name);
-        let mut command = Command::new(&tool);
-        command
-            .current_dir(SOURCES)
-            .env("CARGO_TARGET_DIR", folder.path());
-        command.args(["--quiet", "--no-build", "--fast", "--no-strip"]);
-        command.args(["--deb-version", version, "--output"]);
-        // It asks cargo, which waits for other cargos without a limit.
-        let output = command.arg(&package).output().expect("cargo-deb");
-        assert!(output.status.success(), "{output:?}");
-        (
-            Path::new("/root").join(name),
-            fs_err::read(package).expect("the package"),
-        )
-    });
-    Some(made)
 }
 
 fn dpkg(machine: &Machine, arguments: &[&str]) -> String {
@@ -119,10 +64,10 @@ fn dpkg(machine: &Machine, arguments: &[&str]) -> String {
     )
 }
 
-fn install(machine: &Machine, (path, bytes): &(PathBuf, Vec<u8>)) -> String {
-    let path = path.to_str().expect("a plain path");
-    machine.write_bytes(path.trim_start_matches('/'), bytes);
-    dpkg(machine, &["--install", path])
+fn install(machine: &Machine, package: &Package) -> String {
+    let path = format!("/root/{}", package.name);
+    machine.write_bytes(path.trim_start_matches('/'), &package.bytes);
+    dpkg(machine, &["--install", &path])
 }
 
 fn rules(machine: &Machine) -> String {
@@ -138,7 +83,7 @@ fn opens(machine: &Machine, (first, last): (u16, u16)) {
 }
 
 /// The package is there, complete, and does nothing; what its installation said.
-fn installed(machine: &Machine, package: &(PathBuf, Vec<u8>)) -> String {
+fn installed(machine: &Machine, package: &Package) -> String {
     let words = install(machine, package);
     let active = machine.must("systemctl", &["list-units", "--no-legend", "pasvsync*"]);
     assert_eq!(active, "", "something runs");
@@ -150,6 +95,7 @@ fn installed(machine: &Machine, package: &(PathBuf, Vec<u8>)) -> String {
         "/usr/lib/systemd/system/pasvsync-fw@.service",
         "/usr/share/man/man8/pasvsync.8.gz",
         "/usr/share/man/man8/pasvsync-check.8.gz",
+        "/usr/share/man/man5/pasvsync.toml.5.gz",
         "/usr/share/bash-completion/completions/pasvsync",
         "/usr/share/zsh/vendor-completions/_pasvsync",
         "/usr/share/fish/vendor_completions.d/pasvsync.fish",
@@ -261,17 +207,14 @@ fn watched_where_it_lies(machine: &Machine) {
     );
     machine.write("srv/ftp/range.conf", &ranges(INCLUDED));
     opens(machine, INCLUDED);
-    // What changes between a run's reading and its end is left to the timer.
-    eventually("done", machine, || {
-        machine.property("pasvsync.service", "ActiveState") == "inactive"
-    });
+    machine.settle();
     machine.must("rm", &["/srv/ftp/range.conf"]);
     machine.write("srv/ftp/conf.d/range.conf", &ranges(LISTED));
     opens(machine, LISTED);
 }
 
 /// What was enabled and configured stays so.
-fn upgraded(machine: &Machine, package: &(PathBuf, Vec<u8>)) {
+fn upgraded(machine: &Machine, package: &Package) {
     let settings = machine.must("cat", &["/etc/pasvsync.toml"]) + "daemon = \"vsftpd\"\n";
     machine.write("etc/pasvsync.toml", &settings);
     let words = install(machine, package);
@@ -287,6 +230,7 @@ fn upgraded(machine: &Machine, package: &(PathBuf, Vec<u8>)) {
         assert_eq!(machine.property(unit, "ActiveState"), "active", "{unit}");
         assert_eq!(machine.property(unit, "NeedDaemonReload"), "no", "{unit}");
     }
+    machine.settle();
     machine.write("etc/vsftpd.conf", &Machine::vsftpd(MOVED));
     opens(machine, MOVED);
 }
@@ -311,7 +255,9 @@ fn triggered(machine: &Machine) {
 }
 
 /// Removal keeps the ports open and says how to close them; that way, nothing is left.
-fn removed(machine: &Machine, package: &(PathBuf, Vec<u8>)) {
+fn removed(machine: &Machine, package: &Package) {
+    // In the midst of a run.
+    machine.must("systemctl", &["start", "--no-block", "pasvsync.service"]);
     let words = dpkg(machine, &["--remove", "pasvsync"]);
     assert!(words.contains("pasvsync remove"), "{words}");
     opens(machine, MOVED);
@@ -320,7 +266,7 @@ fn removed(machine: &Machine, package: &(PathBuf, Vec<u8>)) {
     install(machine, package);
     machine.must("pasvsync", &["remove"]);
     let words = dpkg(machine, &["--purge", "pasvsync"]);
-    assert!(!words.contains("rules stay"), "{words}");
+    assert!(!words.contains("stays open"), "{words}");
     assert!(!machine.world().connects(CLIENT[0], MOVED.0));
     assert_eq!(
         machine.must("cat", &["/etc/nftables.conf"]),

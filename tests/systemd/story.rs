@@ -30,8 +30,10 @@ fn the_range_stays_open() {
     machine.must("systemctl", &["reload", "nftables.service"]);
     opens(&machine, FIRST, "the firewall was reloaded");
 
+    machine.settle();
     machine.write("etc/vsftpd.conf", &Machine::vsftpd(SECOND));
     opens(&machine, SECOND, "the configuration was replaced");
+    machine.settle();
     machine.overwrite("etc/vsftpd.conf", &Machine::vsftpd(THIRD));
     opens(&machine, THIRD, "the configuration was overwritten");
 

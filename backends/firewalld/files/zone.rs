@@ -73,9 +73,9 @@ impl<'a> Layout<'a> {
 
 /// A file's new text, and the number of the line that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Edited {
-    pub(super) bytes: Vec<u8>,
-    pub(super) line: usize,
+pub(in crate::firewalld) struct Edited {
+    pub(in crate::firewalld) bytes: Vec<u8>,
+    pub(in crate::firewalld) line: usize,
 }
 
 /// The element that we put into a zone.
@@ -88,7 +88,7 @@ pub(super) fn element() -> String {
 ///
 /// # Errors
 /// `Refused` for what is no zone's file.
-pub(super) fn with_service(path: &Path, bytes: &[u8]) -> Result<Edited> {
+pub(in crate::firewalld) fn with_service(path: &Path, bytes: &[u8]) -> Result<Edited> {
     let document = Document::parse(path, bytes)?;
     let layout = Layout::of(&document);
     let element = element();
@@ -130,7 +130,7 @@ pub(super) fn with_service(path: &Path, bytes: &[u8]) -> Result<Edited> {
 ///
 /// # Errors
 /// `Refused` for what is no zone's file; `NotOurs` where our service is not an element of the zone itself.
-pub(super) fn without_service(path: &Path, bytes: &[u8]) -> Result<Edited> {
+pub(in crate::firewalld) fn without_service(path: &Path, bytes: &[u8]) -> Result<Edited> {
     let document = Document::parse(path, bytes)?;
     let layout = Layout::of(&document);
     let Some(own) = layout.ours() else {

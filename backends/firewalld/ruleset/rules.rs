@@ -349,6 +349,7 @@ impl Writer<'_> {
                 name: name.clone(),
                 anonymous: false,
                 verdict_map: false,
+                outside: None,
                 key_fields: vec![length],
                 elements: elements(self.configuration, set),
             };

@@ -15,6 +15,45 @@ pub struct Set {
     pub key_fields: Vec<u32>,
     /// What is in it.
     pub elements: Elements,
+    /// Where it is, when not in `nf_tables`.
+    pub outside: Option<Outside>,
+}
+
+/// A list beside `nf_tables` that matches of iptables look into, and targets write into, from whichever table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// An ipset.
+    Ipset(Ipset),
+    /// A list of the match `recent`, by name.
+    Recent(String),
+}
+
+/// How a rule refers to an ipset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ipset {
+    /// The kernel's number of the set, as long as its name is not known.
+    pub number: Option<u16>,
+    /// The name; empty as long as it is not known.
+    pub name: String,
+    /// For each dimension of the elements whether the packet's source is looked up (`src`) or its destination (`dst`).
+    pub sources: Vec<bool>,
+    /// Only the exceptions of the set match (`--return-nomatch`).
+    pub exceptions: bool,
+    /// The names of the ipsets in it, when it is a set of sets.
+    pub members: Vec<String>,
+}
+
+impl Outside {
+    /// Whether what is put into `other` may be found here.
+    pub fn sees(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ipset(one), Self::Ipset(other)) => {
+                one.name == other.name || one.members.contains(&other.name)
+            }
+            (Self::Recent(one), Self::Recent(other)) => one == other,
+            _ => false,
+        }
+    }
 }
 
 /// The elements of a set, as far as they were read.

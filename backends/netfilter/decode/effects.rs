@@ -38,6 +38,7 @@ impl Body<'_> {
                 match rate_or_excess(data, 2) {
                     // The first connection is one too many already.
                     Uncertainty::Excess if count == 0 => self.neutral(text),
+                    Uncertainty::Rate if count == 0 => self.condition(Uncertainty::Other, text),
                     uncertainty => self.condition(uncertainty, text),
                 }
             }
@@ -144,20 +145,22 @@ impl Body<'_> {
     pub(super) fn payload_set(&mut self, data: &Attributes<'_>) -> Option<()> {
         let base = payload_base(data.number(PAYLOAD_BASE)?)?;
         let (offset, length) = (data.number(PAYLOAD_OFFSET)?, data.number(PAYLOAD_LENGTH)?);
-        let written = self
-            .registers
-            .written(data.number(PAYLOAD_SOURCE)?, base, offset);
+        let source = data.number(PAYLOAD_SOURCE)?;
+        let written = self.registers.written(source, base, offset);
+        let constant = self.registers.constant(source, length);
         let family = self.network_family();
         let harmless = (0..length).all(|byte| {
             let operations = written.as_ref().map(|part| part.operations.as_slice());
-            let changed = match operations {
-                Some([Operation::Bitwise { mask, xor }]) => mask
-                    .get(byte as usize)
-                    .zip(xor.get(byte as usize))
-                    .map_or(0xff, |(mask, xor)| !mask | xor),
-                _ => 0xff,
+            let of = |bytes: &Vec<u8>| bytes.get(byte as usize).copied();
+            let (kept, bits) = match operations {
+                Some([Operation::Bitwise { mask, xor }]) => (of(mask).unwrap_or(0), of(xor)),
+                _ => (0, constant.as_ref().and_then(of)),
             };
-            changed & !harmless_bits(base, offset.saturating_add(byte), family) == 0
+            let at = offset.saturating_add(byte);
+            if is_hop_limit(base, at, family) && kept == 0 {
+                return bits.is_some_and(|limit| limit >= ENOUGH_HOPS);
+            }
+            (!kept | bits.unwrap_or(0xff)) & !harmless_bits(base, at, family) == 0
         });
         let text = crate::model::text::payload_name(base, offset, length, family, None);
         let text = format!("{text} set");
@@ -406,14 +409,24 @@ impl Body<'_> {
     }
 }
 
-/// The bits of a byte that neither a filter nor a socket looks at: type of service, flow label, time to live,
-/// identification, checksums.
+/// A packet that may take so many hops gets anywhere.
+pub(in crate::netfilter) const ENOUGH_HOPS: u8 = 32;
+
+/// Whether a byte says how many hops a packet may take.
+fn is_hop_limit(base: PayloadBase, byte: u32, family: Option<u8>) -> bool {
+    let place = (base, family, byte);
+    let (ipv4, ipv6) = (Some(FAMILY_IPV4), Some(FAMILY_IPV6));
+    place == (PayloadBase::Network, ipv4, 8) || place == (PayloadBase::Network, ipv6, 7)
+}
+
+/// The bits of a byte that neither a filter nor a socket looks at: type of service, flow label, identification, whether
+/// a router may make fragments.
 fn harmless_bits(base: PayloadBase, byte: u32, family: Option<u8>) -> u8 {
     match (base, family, byte) {
-        (PayloadBase::Network, Some(FAMILY_IPV4), 1 | 4 | 5 | 8 | 10 | 11)
-        | (PayloadBase::Network, Some(FAMILY_IPV6), 1..=3 | 7)
-        | (PayloadBase::Network, None, 1)
-        | (PayloadBase::Transport, _, 16 | 17) => 0xff,
+        (PayloadBase::Network, Some(FAMILY_IPV4), 1 | 4 | 5)
+        | (PayloadBase::Network, Some(FAMILY_IPV6), 1..=3)
+        | (PayloadBase::Network, None, 1) => 0xff,
+        (PayloadBase::Network, Some(FAMILY_IPV4), 6) => 0x40,
         // The upper half is the version.
         (PayloadBase::Network, Some(FAMILY_IPV6), 0) => 0x0f,
         _ => 0,

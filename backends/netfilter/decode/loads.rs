@@ -4,7 +4,7 @@
 
 use super::Body;
 use crate::model::ruleset::{
-    ConnectionKey, FibResult, Field, Mark, Part, PayloadBase, TableFamily, Uncertainty,
+    ConnectionKey, FibResult, Field, Mark, Part, PayloadBase, Statement, TableFamily, Uncertainty,
 };
 use crate::netfilter::attributes::Attributes;
 
@@ -44,6 +44,8 @@ const EXTENSION_FLAGS: u16 = 5; // NFTA_EXTHDR_FLAGS
 const EXTENSION_OPERATION: u16 = 6; // NFTA_EXTHDR_OP
 const EXTENSION_SOURCE: u16 = 7; // NFTA_EXTHDR_SREG
 
+/// Where the options of a TCP header begin.
+const TCP_OPTIONS: u32 = 20;
 /// The length of an interface's name (`IFNAMSIZ`).
 const NAME_LENGTH: u32 = 16;
 
@@ -262,13 +264,20 @@ impl Body<'_> {
             _ => format!("{header} {kind}"),
         };
         let Some(register) = data.number(EXTENSION_DESTINATION) else {
-            // With a source register the option is set, with neither it is removed (`reset tcp option`).
-            let action = if data.get(EXTENSION_SOURCE).is_some() {
-                "set"
+            // With a source register the option is set, with neither it is removed (`reset tcp option`), and the two ends
+            // do without it. A smaller segment size is all that is harmless to set.
+            if data.get(EXTENSION_SOURCE).is_none() {
+                self.neutral(format!("{text} reset"));
+            } else if (header, kind) == ("tcp option", 2) {
+                self.neutral(format!("{text} set"));
             } else {
-                "reset"
-            };
-            self.neutral(format!("{text} {action}"));
+                self.statements.push(Statement::Rewrite {
+                    base: PayloadBase::Transport,
+                    offset: TCP_OPTIONS,
+                    length: data.number(EXTENSION_LENGTH)?,
+                    text: format!("{text} set"),
+                });
+            }
             return Some(());
         };
         let present = data.number(EXTENSION_FLAGS).unwrap_or_default() & 1 != 0; // NFT_EXTHDR_F_PRESENT

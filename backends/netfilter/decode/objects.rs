@@ -195,6 +195,7 @@ pub(in crate::netfilter) fn set(message: &[u8]) -> Option<(String, Set, SetHeade
         verdict_map: flags & SET_MAP != 0 && message.number(6) == Some(TYPE_VERDICT),
         key_fields,
         elements: Elements::NotRead,
+        outside: None,
     };
     Some((message.text(1)?, set, header))
 }

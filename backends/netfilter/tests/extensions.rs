@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{in_namespace, ruleset, run, unsupported};
+use super::{in_namespace, recording, ruleset, run, unsupported};
 use crate::model::ruleset::{Chain, Elements, Nat, NatKind, Statement};
 use crate::netfilter::Scope;
 
@@ -25,6 +25,7 @@ fn read_back(program: &'static str, table: &'static str, chain: &'static str, ru
             }
         }
         let ruleset = ruleset(Scope::Everything);
+        recording::reads_alike(&ruleset);
         let table = &ruleset.tables[0];
         let rules = table.chain(chain).unwrap().rules();
         let texts: Vec<String> = rules

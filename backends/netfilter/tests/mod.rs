@@ -8,6 +8,7 @@
 mod corpus;
 mod extensions;
 mod malformed;
+mod recording;
 mod structure;
 mod values;
 
@@ -81,6 +82,7 @@ pub(crate) fn with_table(ruleset_text: String, test: impl FnOnce(&Table) + Send 
     in_namespace(move || {
         load(&ruleset_text);
         let ruleset = ruleset(Scope::Everything);
+        recording::reads_alike(&ruleset);
         test(ruleset.tables.first().unwrap());
     });
 }

@@ -356,10 +356,14 @@ fn header_writes() {
         "ip6 hoplimit set 64",
         "ip ecn set ce",
         "tcp option maxseg size set 1400",
-        "tcp checksum set 0",
-        "ip checksum set 0",
     ];
     let rewrites = [
+        "ip ttl set 1",
+        "ip6 hoplimit set 1",
+        "ip frag-off set 0x2000",
+        "tcp sequence set 7",
+        "tcp checksum set 0",
+        "ip checksum set 0",
         "ip daddr set 192.0.2.1",
         "ip saddr set 192.0.2.1",
         "tcp dport set 80",

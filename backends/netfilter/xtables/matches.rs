@@ -3,11 +3,12 @@
 use super::ports::{interval, made_set, multiport, tcp, udp};
 use super::{Extension, Info};
 use crate::model::ruleset::{
-    ConnectionKey, ElementKey, Elements, FibResult, Field, Mark, Operator, PayloadBase,
-    ROUTE_TYPES, Set, Statement, TableFamily, Test, Uncertainty, Value,
+    ConnectionKey, ElementKey, Elements, FibResult, Field, Ipset, Mark, Operator, Outside,
+    PayloadBase, ROUTE_TYPES, Set, Statement, TableFamily, Test, Uncertainty, Value,
 };
 use crate::netfilter::attributes::{Attributes, text};
 use crate::netfilter::decode::{Body, masked};
+use crate::netfilter::ipsets::NUMBERED;
 
 // enum of xt_conntrack.h: XT_CONNTRACK_*
 const STATE: u16 = 1 << 0;
@@ -95,7 +96,7 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         "rpfilter" => reverse_path(body, info),
         "devgroup" => device_group(body, info),
         "recent" => recent(body, info),
-        "set" if revision >= 1 => ipset(body, info),
+        "set" if revision >= 1 => ipset(body, info, revision),
         "limit" => {
             body.condition(Uncertainty::Rate, "-m limit".to_owned());
             Some(())
@@ -242,7 +243,7 @@ fn address_length(family: TableFamily) -> Option<usize> {
 }
 
 /// The packet's own address.
-fn address(family: TableFamily, destination: bool) -> Option<Value> {
+pub(in crate::netfilter) fn address(family: TableFamily, destination: bool) -> Option<Value> {
     let (offset, length) = match (family, destination) {
         (TableFamily::Ip, false) => (12, 4),
         (TableFamily::Ip, true) => (16, 4),
@@ -408,14 +409,32 @@ fn rate_or_excess(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>
         (Uncertainty::Rate, "upto")
     };
     let text = format!("-m {name} --{name}-{words}");
-    if name == "connlimit" && uncertainty == Uncertainty::Excess && info.number(16)? == 0 {
+    match (name, uncertainty) {
         // The first connection is one too many already.
-        body.neutral(text);
-    } else {
-        body.condition(uncertainty, text);
+        ("connlimit", Uncertainty::Excess) if info.number(16)? == 0 => body.neutral(text),
+        ("connlimit", _) if info.number(16)? == 0 => body.condition(Uncertainty::Other, text),
+        // As with `limit_uncertainty` of nf_tables: less than a packet a second stops ordinary clients, too.
+        ("hashlimit", _) if slow(info, revision)? => body.condition(Uncertainty::Other, text),
+        _ => body.condition(uncertainty, text),
     }
     Some(())
 }
+
+/// Whether a `hashlimit` counts packets, and lets less than one a second by.
+fn slow(info: Info<'_>, revision: u32) -> Option<bool> {
+    // XT_HASHLIMIT_SCALE, _SCALE_v2: a packet costs that much a second, times the seconds for one.
+    let (mode, cost, second) = if revision == 1 {
+        (info.number(16)?, info.number(20)?.into(), 10_000)
+    } else {
+        let cost = u64::from_ne_bytes(info.array(256)?);
+        (info.number(272)?, cost, 1_000_000)
+    };
+    let bytes = mode & 0x20 != 0; // XT_HASHLIMIT_BYTES
+    Some(!bytes && cost > second)
+}
+
+/// More packets than this are more than one connection needs: no wonder that one finds itself in the list.
+const FEW_HITS: u32 = 3;
 
 /// `struct xt_recent_mtinfo`, and with a mask behind it `struct xt_recent_mtinfo_v1`.
 fn recent(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
@@ -427,7 +446,9 @@ fn recent(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
         if inverted {
             return None;
         }
-        body.neutral(format!("-m recent --set --name {name}"));
+        let text = format!("-m recent --set --name {name}");
+        let list = outside(text, Outside::Recent(name), Elements::NotRead);
+        body.update_made(list);
         return Some(());
     }
     let option = match action & 0xd {
@@ -436,7 +457,7 @@ fn recent(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
         8 => "--remove", // XT_RECENT_REMOVE
         _ => return None,
     };
-    if hits != 0 {
+    if hits > FEW_HITS {
         let uncertainty = if inverted {
             Uncertainty::Rate
         } else {
@@ -450,34 +471,82 @@ fn recent(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
             format!("-m recent {option} --name {name} --rdest"),
         );
     } else {
-        remembered(body, format!("-m recent {option} --name {name}"), inverted)?;
+        let count = if hits == 0 {
+            String::new()
+        } else {
+            format!(" --hitcount {hits}")
+        };
+        let text = format!("-m recent {option} --name {name}{count}");
+        // It is not read, and taken for a list of few.
+        let few = Elements::Addresses { share: 0 };
+        let list = outside(text, Outside::Recent(name), few);
+        let statement = body.lookup_made(address(body.family, false)?, list, inverted);
+        body.statements.push(statement);
     }
     Some(())
 }
 
-/// `struct xt_set_info`, which the match structs of `ipset` begin with; the set has only a number here.
-fn ipset(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
-    let (index, dimensions, flags) = (info.short(0)?, info.byte(2)?, info.byte(3)?);
-    let inverted = flags & 1 != 0; // IPSET_INV_MATCH
-    // IPSET_DIM_ONE_SRC is bit 1 and so on; without a source among them it may be a set of ports.
-    let source = (1..=dimensions.min(6)).any(|dimension| flags & (1 << dimension) != 0);
-    if !source {
-        return None;
+/// `struct xt_set_info_match_v1`, which the younger ones begin with; what is in the set is read later.
+fn ipset(body: &mut Body<'_>, info: Info<'_>, revision: u32) -> Option<()> {
+    let inverted = info.byte(3)? & 1 != 0; // IPSET_INV_MATCH
+    let set = named_ipset("-m set --match-set", info, revision)?;
+    // struct xt_set_info_match_v3 and 4: the comparisons of packets and bytes.
+    let counters = match revision {
+        3 => [info.byte(8)?, info.byte(24)?],
+        4 => [info.byte(16)?, info.byte(32)?],
+        _ => [0, 0],
+    };
+    if counters != [0, 0] && inverted {
+        let text = "! -m set --match-set, by packets or bytes";
+        body.condition(Uncertainty::Other, text);
+        return Some(());
     }
-    remembered(body, format!("-m set --match-set #{index}"), inverted)
+    let value = address(body.family, false)?;
+    let statement = body.lookup_made(value, set, inverted);
+    body.statements.push(statement);
+    if counters != [0, 0] {
+        body.condition(Uncertainty::Other, "by packets or bytes");
+    }
+    Some(())
 }
 
-/// A list of remote addresses that is not in `nf_tables`: it is not read, and taken for a list of few.
-fn remembered(body: &mut Body<'_>, name: String, inverted: bool) -> Option<()> {
-    let value = address(body.family, false)?;
-    let set = Set {
+/// `struct xt_set_info`: the number of an ipset, and what is looked up in it.
+pub(super) fn named_ipset(option: &str, info: Info<'_>, revision: u32) -> Option<Set> {
+    let (number, dimensions, flags) = (info.short(0)?, info.byte(2)?, info.byte(3)?);
+    // IPSET_DIM_ONE_SRC is bit 1 and so on.
+    let sources: Vec<bool> = (1..=dimensions.min(6))
+        .map(|dimension| flags & 1 << dimension != 0)
+        .collect();
+    // IPSET_RETURN_NOMATCH, which has become IPSET_FLAG_RETURN_NOMATCH behind the counters
+    let exceptions = match revision {
+        1 | 2 => flags & 1 << 7 != 0,
+        _ => info.number(40)? & 1 << 7 != 0,
+    };
+    let ends: Vec<&str> = sources
+        .iter()
+        .map(|source| if *source { "src" } else { "dst" })
+        .collect();
+    let rest = if exceptions { " --return-nomatch" } else { "" };
+    let name = format!("{option} {NUMBERED}{number} {}{rest}", ends.join(","));
+    let ipset = Ipset {
+        number: Some(number),
+        name: String::new(),
+        sources,
+        exceptions,
+        members: Vec::new(),
+    };
+    let ipset = Outside::Ipset(ipset);
+    Some(outside(name, ipset, Elements::NotRead))
+}
+
+/// A set that stands for a list beside `nf_tables`.
+pub(super) fn outside(name: String, outside: Outside, elements: Elements) -> Set {
+    Set {
         name,
         anonymous: true,
         verdict_map: false,
-        key_fields: value.parts.iter().map(|part| part.length).collect(),
-        elements: Elements::Addresses { share: 0 },
-    };
-    let statement = body.lookup_made(value, set, inverted);
-    body.statements.push(statement);
-    Some(())
+        key_fields: Vec::new(),
+        elements,
+        outside: Some(outside),
+    }
 }

@@ -166,5 +166,6 @@ pub(super) fn made_set(name: String, length: u32, keys: Vec<ElementKey>) -> Set 
         verdict_map: false,
         key_fields: vec![length],
         elements: Elements::Read(keys.into_iter().map(element).collect()),
+        outside: None,
     }
 }

@@ -1,9 +1,10 @@
 //! Targets (`-j`).
 
+use super::matches::named_ipset;
 use super::{Extension, Info};
-use crate::model::ruleset::{Mark, Nat, NatKind, Statement, TableFamily, Verdict};
+use crate::model::ruleset::{Mark, Nat, NatKind, PayloadBase, Statement, TableFamily, Verdict};
 use crate::netfilter::attributes::{Attributes, text};
-use crate::netfilter::decode::{Body, nat_text};
+use crate::netfilter::decode::{Body, ENOUGH_HOPS, nat_text};
 use crate::netfilter::interfaces::ip_address;
 
 // nf_nat.h
@@ -70,12 +71,58 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
             let helper = text(info.bytes(12, 16)?);
             body.neutral(format!("-j CT --helper {helper}"));
         }
-        "AUDIT" | "CHECKSUM" | "CLASSIFY" | "CONNSECMARK" | "CT" | "DSCP" | "ECN" | "HL"
-        | "IDLETIMER" | "LED" | "LOG" | "NFLOG" | "RATEEST" | "SECMARK" | "SET" | "TCPMSS"
-        | "TCPOPTSTRIP" | "TEE" | "TOS" | "TRACE" | "TTL" | "ULOG" => {
+        "TTL" | "HL" => hop_limit(body, name, info)?,
+        "SET" if revision >= 1 => ipsets(body, info, revision)?,
+        "AUDIT" | "CHECKSUM" | "CLASSIFY" | "CONNSECMARK" | "CT" | "DSCP" | "ECN" | "IDLETIMER"
+        | "LED" | "LOG" | "NFLOG" | "RATEEST" | "SECMARK" | "TCPMSS" | "TCPOPTSTRIP" | "TEE"
+        | "TOS" | "TRACE" | "ULOG" => {
             body.neutral(format!("-j {name}"));
         }
         _ => return None,
+    }
+    Some(())
+}
+
+/// `struct ipt_TTL_info`, `struct ip6t_HL_info`: the mode (set, add, subtract) and a number. 64 is the usual limit.
+fn hop_limit(body: &mut Body<'_>, name: &str, info: Info<'_>) -> Option<()> {
+    let (mode, number) = (info.byte(0)?, info.byte(1)?);
+    let enough = match mode {
+        0 => number >= ENOUGH_HOPS,
+        1 => true,
+        _ => number <= 64 - ENOUGH_HOPS,
+    };
+    let text = format!("-j {name}");
+    if enough {
+        body.neutral(text);
+    } else {
+        body.statements.push(Statement::Rewrite {
+            base: PayloadBase::Network,
+            offset: if name == "TTL" { 8 } else { 7 },
+            length: 1,
+            text,
+        });
+    }
+    Some(())
+}
+
+/// `struct xt_set_info_target_v1`, which the younger ones begin with: a set to add to, and one to delete from. The third of
+/// `v3` only sets marks and the like.
+fn ipsets(body: &mut Body<'_>, info: Info<'_>, revision: u32) -> Option<()> {
+    for (option, offset) in [("--add-set", 0), ("--del-set", 4)] {
+        let named = Info(info.0.get(offset..)?);
+        // IPSET_INVALID_ID
+        if named.short(0)? != u16::MAX {
+            body.update_made(named_ipset(&format!("-j SET {option}"), named, 1)?);
+        }
+    }
+    if revision >= 3 {
+        // --map-set: struct xt_set_info at 8
+        let named = Info(info.0.get(8..)?);
+        if named.short(0)? != u16::MAX {
+            let mark = Mark::Packet;
+            body.statements
+                .push(Statement::SetMark { mark, value: None });
+        }
     }
     Some(())
 }

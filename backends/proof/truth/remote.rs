@@ -92,12 +92,15 @@ pub(super) fn remote_between(bytes: &[Byte], first: &[u8], last: &[u8], about: A
     }
 }
 
+/// Whether the bytes tell something of a remote address that nobody knows.
+pub(in crate::proof) fn is_of_remote(bytes: &[Byte]) -> bool {
+    let mut bytes = bytes.iter();
+    bytes.any(|byte| byte.origin == Origin::Remote && byte.known != 0xff)
+}
+
 /// An unknown remote address is not among many, unless they are the greater part of all.
 pub(super) fn among_addresses(bytes: &[Byte], share: u64) -> Truth {
-    let remote = bytes
-        .iter()
-        .any(|byte| byte.origin == Origin::Remote && byte.known != 0xff);
-    if remote {
+    if is_of_remote(bytes) {
         let truth = Truth {
             share,
             ..Truth::exception()

@@ -28,7 +28,11 @@ impl Program {
     /// What the program of that path tells; `None` when there is none, or it does not tell: a script, or a build
     /// without symbols, which only one that cannot load modules can be.
     pub(super) fn read(disk: &Disk, path: &Path) -> Option<Self> {
-        let mut file = ElfStream::open_stream(disk.file(path)?).ok()?;
+        Self::of(disk.file(path)?)
+    }
+
+    fn of(file: impl Read + Seek) -> Option<Self> {
+        let mut file = ElfStream::open_stream(file).ok()?;
         Some(Self {
             modules: compiled_in(&mut file)?,
             version: version(&mut file)?,
@@ -39,6 +43,15 @@ impl Program {
     pub(super) fn is_known(&self) -> bool {
         let rest = self.version.strip_prefix(modules::VERSION);
         rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    }
+}
+
+/// A program's file: any bytes.
+#[doc(hidden)]
+pub fn fuzz_program(bytes: &[u8]) {
+    if let Some(program) = Program::of(std::io::Cursor::new(bytes)) {
+        program.is_known();
+        assert!(program.modules.contains("mod_core.c"), "{program:?}");
     }
 }
 

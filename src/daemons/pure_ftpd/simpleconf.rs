@@ -110,6 +110,8 @@ pub(super) struct Simpleconf {
     pub(super) refuses: Option<ConfigError>,
     /// What the user should know.
     pub(super) findings: Vec<Finding>,
+    /// Includes went too deep: the daemon has given up, and reading on might take forever.
+    too_deep: bool,
 }
 
 impl Simpleconf {
@@ -126,6 +128,9 @@ impl Simpleconf {
         // The daemon keeps the place of the last mismatch for the whole file; its messages show it.
         let mut stale = None;
         for (number, line) in (1..).zip(lines(bytes)) {
+            if self.too_deep {
+                break;
+            }
             let location = Location::line(path, number);
             match first_entry(line, &mut stale) {
                 Ok(Some((Attempt::Include(value), _))) => {
@@ -153,6 +158,7 @@ impl Simpleconf {
         // Relative to the daemon's working folder, which is `/` under systemd and init.
         let path = Path::new("/").join(String::from_utf8_lossy(value).as_ref());
         if depth + 1 >= DEEPEST_INCLUDE {
+            self.too_deep = true;
             let message = format!("[{}]: too many levels of recursion", path.display());
             let error = ConfigError::new(ConfigErrorKind::Refused, &location.path, message);
             let error = error.at_line(location.line.unwrap_or(1), value);

@@ -1,7 +1,12 @@
 # Starts firewalld's own core in this network namespace with one configuration after the other, as its daemon does, but
 # without a bus. Each line of the input is "<etc folder> TAB <usr/lib folder>"; the answer is its state. An empty line
 # ends it again.
+import os
 import sys
+
+# firewalld 2 logs to the standard output.
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
 
 from firewall import config
 from firewall.core.fw import Firewall
@@ -13,9 +18,9 @@ for line in sys.stdin:
     firewall = Firewall()
     try:
         firewall.start()
-        print(firewall._state, flush=True)
+        print(firewall._state, file=answers, flush=True)
     except Exception as error:
-        print("FAILED", " ".join(str(error).split()), flush=True)
+        print("FAILED", " ".join(str(error).split()), file=answers, flush=True)
     sys.stdin.readline()
     firewall.stop()
-    print("stopped", flush=True)
+    print("stopped", file=answers, flush=True)

@@ -18,6 +18,13 @@ options:
     description:
       - The firewall to work with, as in V(nftables). The one in charge if not set here or in the settings file.
     type: str
+  zones:
+    description:
+      - With firewalld, the zones to open, and no others. As the settings file says if empty, else the default zone and every active
+        one that lets the control port in.
+    type: list
+    elements: str
+    default: []
   daemon_config:
     description:
       - Where daemons' configurations are that are not in their usual places, by the daemons' names.
@@ -32,9 +39,19 @@ options:
       - Whether nothing is opened, and the task fails, while anything but an FTP daemon listens on a passive port. As the settings
         file says if not set, else that is a warning.
     type: bool
+  restart_csf:
+    description:
+      - Restart CSF where its running rules are not as it makes them, which opens every port for about a second.
+    type: bool
+    default: false
   force:
     description:
       - Edit even where a rule closes the ports by name, or where bans stand behind the closing rule.
+    type: bool
+    default: false
+  fresh:
+    description:
+      - Prove the next boot again, even where nothing that it depends on has changed since the last proof.
     type: bool
     default: false
   root:

@@ -12,10 +12,13 @@ from __future__ import annotations
 COMMON = {
     "executable": {"type": "path", "default": "/usr/sbin/pasvsync"},
     "backend": {"type": "str"},
+    "zones": {"type": "list", "elements": "str", "default": []},
     "daemon_config": {"type": "dict", "default": {}},
     "control": {"type": "bool"},
     "refuse_exposed": {"type": "bool"},
+    "restart_csf": {"type": "bool", "default": False},
     "force": {"type": "bool", "default": False},
+    "fresh": {"type": "bool", "default": False},
     "root": {"type": "path"},
     "extra_arguments": {"type": "list", "elements": "str", "default": []},
 }

@@ -149,8 +149,11 @@ def options(arguments):
             words.append(f"--{name.replace('_', '-')}={str(arguments[name]).lower()}")
     for name, path in sorted(arguments["daemon_config"].items()):
         words += ["--daemon-config", f"{name}={path}"]
-    if arguments["force"]:
-        words.append("--force")
+    for zone in arguments["zones"]:
+        words += ["--zone", zone]
+    for name in ("restart_csf", "force", "fresh"):
+        if arguments[name]:
+            words.append(f"--{name.replace('_', '-')}")
     return words + arguments["extra_arguments"]
 
 

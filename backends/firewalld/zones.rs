@@ -150,6 +150,12 @@ impl Division {
         })
     }
 
+    /// All of them.
+    pub(super) fn zones(&self) -> Vec<Zone> {
+        let all = self.opened.iter().chain(&self.others);
+        all.map(|(zone, _)| zone.clone()).collect()
+    }
+
     /// The ports that get into a zone, be it from some clients only, and what lets them in.
     pub(super) fn let_in(
         &self,

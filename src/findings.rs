@@ -302,6 +302,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "an XDP program or tc filters are at an interface: they may stop packets that the firewall lets in",
     ),
     (
+        "no-neighbour-discovery",
+        Severity::Warning,
+        "the rules stop IPv6's neighbour discovery: over IPv6 nobody reaches this host, whatever the ports' verdicts",
+    ),
+    (
         "managed-table",
         Severity::Error,
         "the ports are closed in a table that another program looks after: it must open them",

@@ -117,10 +117,14 @@ fn reconcile(
     }
     let changed = outcome.changed;
     let helper = outcome.helper.clone();
+    let neighbours = outcome.neighbours.clone();
     report.add(outcome);
     report.announced = changed && journal::announce(report);
     let finding = helpers::only_helper(report, helper.as_deref(), root);
     report.findings.extend(finding);
+    if mode != Mode::Remove {
+        report.findings.extend(neighbours);
+    }
     if settings.root.is_none() && mode != Mode::Remove {
         report.findings.extend(beside::about_interfaces()?);
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::error::{Error, ErrorKind};
+use crate::host::file::read_dir;
 
 /// Remembers the first path that could not be read.
 #[derive(Clone, Debug, Default)]
@@ -74,12 +75,7 @@ impl Look {
 
     /// What is in a folder; nothing when there is none.
     pub(crate) fn entries(&self, path: &Path) -> Vec<DirEntry> {
-        let mut listing = std::fs::read_dir(path);
-        // Of the calls here only this one is not made again by the standard library.
-        while matches!(&listing, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
-            listing = std::fs::read_dir(path);
-        }
-        let entries = self.told(path, listing).into_iter().flatten();
+        let entries = self.told(path, read_dir(path)).into_iter().flatten();
         entries.filter_map(|entry| self.told(path, entry)).collect()
     }
 

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::find::{Boot, Loader};
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::file::LARGEST;
+use crate::host::file::{LARGEST, read_dir};
 use crate::model::reach::Family;
 use crate::model::ruleset::Interface;
 
@@ -152,7 +152,7 @@ fn step(boot: &Boot, folder: &Path, name: &str) -> Vec<PathBuf> {
     if !name.contains(['*', '?', '[']) {
         return vec![folder.join(name)];
     }
-    let entries = std::fs::read_dir(boot.real(folder)).into_iter().flatten();
+    let entries = read_dir(&boot.real(folder)).into_iter().flatten();
     let names = entries.flatten().map(|entry| entry.file_name());
     let mut names: Vec<_> = names
         .filter(|entry| {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::create::{TEMPORARY, create};
-use crate::host::file::{Snapshot, resolve};
+use crate::host::file::{Snapshot, read_dir, resolve};
 use crate::host::lock::PATIENCE;
 
 /// The file, as csf sees it.
@@ -49,14 +49,16 @@ pub(super) fn write(root: &Path, before: &[u8], after: &[u8]) -> Result<()> {
         return Err(Error::new(ErrorKind::Changed, message));
     }
     let written = keep(root, before).and_then(|()| snapshot.replace(after));
-    written.map_err(|error| {
-        let source = std::error::Error::source(&error);
-        let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
-        match source.and_then(Errno::from_io_error) {
-            Some(Errno::ACCESS) => error.with_hint(FOLDER_MODE),
-            _ => error,
-        }
+    written.map_err(|error| match errno(&error) {
+        Some(Errno::ACCESS) => error.with_hint(FOLDER_MODE),
+        _ => error,
     })
+}
+
+/// What the system said.
+fn errno(error: &Error) -> Option<Errno> {
+    let source = std::error::Error::source(error)?;
+    Errno::from_io_error(source.downcast_ref()?)
 }
 
 /// Locks csf.conf as csf does.
@@ -93,8 +95,13 @@ fn busy(path: &Path) -> Error {
 
 /// Keeps the text where csf keeps its own, if csf has made that folder.
 fn keep(root: &Path, bytes: &[u8]) -> Result<()> {
-    let Ok(folder) = resolve(root, Path::new(BACKUPS)) else {
-        return Ok(());
+    let folder = match resolve(root, Path::new(BACKUPS)) {
+        Ok(folder) => folder,
+        Err(error) if error.kind() == ErrorKind::Io && errno(&error) != Some(Errno::NOENT) => {
+            return Err(error);
+        }
+        // Not there, or not csf's.
+        Err(_) => return Ok(()),
     };
     remove_unfinished(&folder);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -111,7 +118,7 @@ fn keep(root: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Takes away what runs that were killed left of backups: another time, another name.
 fn remove_unfinished(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let whole = name
             .to_str()
@@ -194,6 +201,8 @@ mod tests {
         let root = root();
         let backups = root.path().join("var/lib/csf/backup");
         fs_err::create_dir_all(&backups).unwrap();
+        // Of a run that was killed.
+        fs_err::write(backups.join(".1700000000_pasvsync.pasvsync"), "TCP_").unwrap();
         for (before, after) in [("TCP_IN = \"21\"", "one"), ("one", "two")] {
             write(root.path(), before.as_bytes(), after.as_bytes()).unwrap();
         }

@@ -10,6 +10,7 @@ use super::conf::{Conf, Problem};
 use super::file;
 use super::items::Items;
 use super::live::{self, Direction, Form, in_state};
+use crate::host::file::read_dir;
 use crate::iptables;
 use crate::model::reach::Family;
 use crate::model::ruleset::{
@@ -49,8 +50,16 @@ pub(super) fn scripts(root: &Path) -> Vec<String> {
     let scripts = SCRIPTS.into_iter().filter(there).filter(acts);
     let mut scripts: Vec<String> = scripts.map(str::to_owned).collect();
     for folder in FOLDERS {
-        let entries = std::fs::read_dir(file::path(root, folder));
-        for entry in entries.into_iter().flatten().flatten() {
+        let entries = match read_dir(&file::path(root, folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            // There might be anything.
+            Err(_) => {
+                scripts.push(folder.to_owned());
+                continue;
+            }
+        };
+        for entry in entries.flatten() {
             let path = entry.path();
             if path.extension().is_some_and(|extension| extension == "sh") {
                 let name = entry.file_name();

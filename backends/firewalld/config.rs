@@ -19,10 +19,11 @@ pub(crate) mod xml;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use self::disk::Disk;
 pub use self::disk::Folders;
+pub(crate) use self::disk::{Disk, Seen};
 pub(crate) use self::objects::{
-    Action, Address, Binding, Connection, Direct, ForwardPort, IpSet, Part, Rich, Uncertain,
+    Action, Address, Binding, Connection, Direct, DirectKind, ForwardPort, IpSet, Part, Rich,
+    Uncertain,
 };
 pub use self::objects::{Named, Network, Place, Policy, Rules, Service, Source, Target, Zone};
 use self::rules::Context;
@@ -30,6 +31,7 @@ use self::text::PortNames;
 pub(crate) use self::text::Protocol;
 use self::xml::{Document, Element};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::ruleset::Table;
 
 /// What a check says, its complaint in words.
 type Checked<T, E = String> = std::result::Result<T, E>;
@@ -62,8 +64,18 @@ impl Version {
     }
 
     /// Whether it may be firewalld 2.
-    fn may_be_2(self) -> bool {
+    pub(crate) fn may_be_2(self) -> bool {
         self.0.is_none_or(|(major, _)| major >= 2)
+    }
+
+    /// How many letters the name of a zone and of a policy may have (`max_zone_name_len` and `max_policy_name_len` in
+    /// firewalld's `functions.py`): at first as many as leave room for `POST_` and `_allow` in a chain's name.
+    fn longest_names(self) -> (usize, usize) {
+        match self.0 {
+            Some((2, 4)) => (128, 128),
+            Some(version) if version >= (2, 5) => (96, 128),
+            _ => (17, 18),
+        }
     }
 }
 
@@ -81,11 +93,16 @@ pub struct Configuration {
     /// The admin's services, and those of the package that some zone or policy uses.
     pub services: BTreeMap<String, Service>,
     pub(crate) ipsets: BTreeMap<String, IpSet>,
+    /// The lines of direct.xml of which it is not known what iptables makes of them.
     pub(crate) direct: Vec<Direct>,
+    /// What iptables made of the others.
+    pub(crate) direct_tables: Vec<Table>,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) unbound: Vec<Connection>,
     pub(crate) uncertain: Vec<Uncertain>,
     pub(crate) version: Version,
+    /// What of the disk it was read from.
+    pub(crate) seen: Vec<Seen>,
 }
 
 impl Configuration {
@@ -104,10 +121,7 @@ impl Configuration {
     /// As for [`Configuration::read`].
     pub fn read_in(root: &Path, folders: &Folders) -> Result<Self> {
         let root = std::path::absolute(root)?;
-        let disk = Disk {
-            root: &root,
-            folders,
-        };
+        let disk = Disk::new(&root, folders);
         let version = version(&disk)?;
         let services = disk.read(Path::new("/etc/services"))?.unwrap_or_default();
         let ports = PortNames::parse(&String::from_utf8_lossy(&services));
@@ -132,10 +146,12 @@ impl Configuration {
                 others::ipset(document, context)
             })?,
             direct: reader.direct()?,
+            direct_tables: Vec::new(),
             bindings,
             unbound,
             uncertain: Vec::new(),
             version,
+            seen: Vec::new(),
         };
         configuration.services = reader.services(&configuration)?;
         for (folder, extra, schema) in [
@@ -145,6 +161,7 @@ impl Configuration {
             reader.well_formed(folder, extra, schema)?;
         }
         check::check(&configuration, &reader.names("icmptypes")?)?;
+        configuration.seen = reader.disk.seen();
         Ok(configuration)
     }
 
@@ -357,7 +374,7 @@ impl Reader<'_> {
         while let Some(folder) = folders.pop() {
             for name in self.disk.list(&folder)? {
                 let path = folder.join(&name);
-                if name.strip_suffix(".xml").is_none() && self.disk.is_folder(&path) {
+                if name.strip_suffix(".xml").is_none() && self.disk.is_folder(&path)? {
                     if let Some(zone) = self.combined(&path, &name)? {
                         zones.insert(name, zone);
                     }

@@ -12,7 +12,9 @@ mod statements;
 
 use self::rules::Part as Rules;
 use self::statements::{End, any_bit, goto, interface, jump, perhaps, verdict};
-use super::config::{Binding, Configuration, FirewallBackend, Policy, Source, Target, Zone};
+use super::config::{
+    Binding, Configuration, FirewallBackend, Policy, Source, Target, Version, Zone,
+};
 use crate::model::reach::Family;
 use crate::model::ruleset::{
     BaseChain, Chain, ChainKind, Field, Filter, Hook, Interface, Rule, Ruleset, Statement, Table,
@@ -61,9 +63,11 @@ impl Configuration {
             writer.write();
             writer.tables
         });
+        let mut tables: Vec<Table> = tables.collect();
+        self.add_direct(&mut tables);
         Ruleset {
             interfaces: interfaces.to_vec(),
-            tables: tables.collect(),
+            tables,
             ..Ruleset::default()
         }
     }
@@ -73,10 +77,11 @@ impl Configuration {
         let mut doubts: Vec<String> = self
             .direct
             .iter()
-            .map(|line| format!("direct rule `{}` of {}", line.text, line.place))
+            .filter(|line| !line.harmless)
+            .map(|line| format!("{} of {}", line.text, line.place))
             .collect();
         for zone in self.zones.values() {
-            if let Some(place) = &zone.priority {
+            if let Some((_, place)) = zone.priority.as_ref().filter(|_| zone.combined) {
                 doubts.push(format!("priority of a zone in {place}"));
             }
             let macs = zone
@@ -88,6 +93,17 @@ impl Configuration {
                     format!("hardware address as a zone's source with iptables in {place}")
                 }));
             }
+        }
+        if self.version == Version::default() {
+            let ordered = |zone: &&Zone| {
+                let mut interfaces = zone.interfaces.iter();
+                zone.target == Target::Continue || interfaces.any(|it| it.name.ends_with('+'))
+            };
+            let zones = self.zones.values().filter(ordered);
+            doubts.extend(zones.map(|zone| {
+                let path = zone.path.display();
+                format!("order of zones in an unknown version of firewalld, with {path}")
+            }));
         }
         for policy in self.policies.values() {
             // firewalld 1 has no such chain to write it to.
@@ -231,6 +247,7 @@ impl<'a> Writer<'a> {
         let loopback = interface("lo").into_iter().chain([accept()]);
         self.add(Kind::Filter, "INPUT", loopback.collect());
         self.add(Kind::Filter, "INPUT", vec![invalid, verdict(Verdict::Drop)]);
+        self.direct(Kind::Filter, "INPUT");
         let zones = self.name(Kind::Filter, "INPUT_ZONES");
         self.add(Kind::Filter, "INPUT", vec![jump(zones)]);
         let how = match self.family {
@@ -245,35 +262,54 @@ impl<'a> Writer<'a> {
         );
     }
 
-    /// Which zone a packet belongs to: sources by the zones' names, then interfaces, the last bound first, then the
-    /// default zone.
+    /// Where firewalld's iptables backend has direct rules.
+    fn direct(&mut self, kind: Kind, chain: &str) {
+        let direct = format!("{chain}_direct");
+        let there = |family| {
+            self.configuration
+                .has_direct(family, kind.as_str(), &direct)
+        };
+        if self.family.is_some_and(there) {
+            self.add(kind, chain, vec![jump(direct)]);
+        }
+    }
+
+    /// Which zone a packet belongs to: sources by the zones' names, then interfaces, then the default zone.
     fn dispatch(&mut self, kind: Kind) {
         let configuration = self.configuration;
         let (hook, prefix) = kind.hook();
         if kind == Kind::Nat {
+            self.direct(kind, hook);
             let zones = self.name(kind, &format!("{hook}_ZONES"));
             self.add(kind, hook, vec![jump(zones)]);
         }
-        let list = format!("{hook}_ZONES");
-        let to = |writer: &Self, zone: &str| goto(writer.name(kind, &format!("{prefix}_{zone}")));
+        let mut entries: Vec<(&str, End, Vec<Statement>)> = Vec::new();
         for zone in configuration.zones.values() {
             for (source, _) in &zone.sources {
-                for mut statements in self.source(End::Source, source, false) {
-                    statements.push(to(self, &zone.name));
-                    self.add(kind, &list, statements);
-                }
+                let ways = self.source(End::Source, source, false);
+                entries.extend(
+                    ways.into_iter()
+                        .map(|way| (zone.name.as_str(), End::Source, way)),
+                );
             }
         }
         for (binding, zone) in configuration.interfaces().into_iter().rev() {
-            let mut statements: Vec<Statement> = match binding {
+            let way = match binding {
                 Bound::To(name) => interface(name).into_iter().collect(),
                 Bound::By(path) => vec![perhaps(format!("interface of the connection in {path}"))],
             };
-            statements.push(to(self, zone));
+            entries.push((zone, End::Destination, way));
+        }
+        configuration.sort(&mut entries);
+        entries.push((&configuration.default_zone, End::Destination, Vec::new()));
+        let list = format!("{hook}_ZONES");
+        for (zone, _, mut statements) in entries {
+            let chain = self.name(kind, &format!("{prefix}_{zone}"));
+            // From a zone that decides nothing the packet comes back, and firewalld 2 tries the next.
+            let next = kind == Kind::Filter && !configuration.version.is_1();
+            statements.push(if next { jump(chain) } else { goto(chain) });
             self.add(kind, &list, statements);
         }
-        let default = to(self, &configuration.default_zone);
-        self.add(kind, &list, vec![default]);
     }
 
     /// The chains of a zone.
@@ -367,7 +403,9 @@ impl<'a> Writer<'a> {
         let chain = format!("{prefix}_{}", self.policy_name(&policy.name));
         let chain = self.name(kind, &chain);
         for mut statements in self.ingress(policy) {
-            if kind == Kind::Nat && !policy.goes_to("HOST") && !policy.goes_to("ANY") {
+            // firewalld 2 goes by the egress zones that are in use.
+            let any = policy.goes_to("ANY") && self.configuration.version.is_1();
+            if kind == Kind::Nat && !policy.goes_to("HOST") && !any {
                 statements.push(perhaps(format!("egress zone of policy {}", policy.name)));
             }
             statements.push(jump(chain.clone()));
@@ -425,6 +463,24 @@ enum Bound<'a> {
 }
 
 impl Configuration {
+    /// Brings what leads to zones into firewalld's order. firewalld 1 binds sources by the zones' names, and the
+    /// interface that was bound last comes first; firewalld 2 sorts by the zones' priorities, sources before interfaces,
+    /// then by the zones' names (`_policy_dispatch_sort_key`, since 2.5 `_zone_ingress_dispatch_sort_key`).
+    fn sort<T>(&self, entries: &mut [(&str, End, T)]) {
+        if self.version.is_1() {
+            return;
+        }
+        let priority = |zone: &str| {
+            let zone = self.zones.get(zone);
+            zone.and_then(|zone| zone.priority.as_ref())
+                .map_or(0, |(priority, _)| *priority)
+        };
+        entries.sort_by_key(|(zone, end, _)| {
+            let interface = *end != End::Source;
+            (priority(zone), interface, (*zone).to_owned())
+        });
+    }
+
     /// Interfaces with their zones, in the order firewalld binds them. What brings an interface up has the last word.
     fn interfaces(&self) -> Vec<(Bound<'_>, &str)> {
         let named = |name: &str| {

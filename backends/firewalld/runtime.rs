@@ -22,6 +22,8 @@ pub(super) struct Runtime {
     pub(super) division: Division,
     /// What is ours, and really there.
     records: Vec<Record>,
+    /// Of those, what an admin may have saved meanwhile: why it cannot be told.
+    doubtful: Vec<(Record, String)>,
     /// The list has more than that and what is left.
     outdated: bool,
     /// What a firewalld that was killed has left.
@@ -81,7 +83,7 @@ impl Runtime {
         ruleset: &mut Ruleset,
         scope: Scope,
         closed: &[Record],
-        permanent: impl Fn(&str) -> PortSet,
+        permanent: impl Fn(&str) -> Result<PortSet>,
     ) -> Result<Self> {
         let zones = zones(bus, choice)?;
         let names: Vec<String> = zones.iter().map(|zone| zone.name.clone()).collect();
@@ -114,12 +116,8 @@ impl Runtime {
         bus: &Bus,
         owned: &Owned,
         scope: Scope,
-        permanent: impl Fn(&str) -> PortSet,
+        permanent: impl Fn(&str) -> Result<PortSet>,
     ) -> Result<(Vec<Record>, Vec<String>)> {
-        // What is saved matters only when something is to be taken away.
-        let saved = |zone: &str, ports: PortRange| {
-            scope == Scope::Everything && permanent(zone).covers(&PortSet::from(ports))
-        };
         let lines = owned.read()?;
         let records: Vec<Record> = lines
             .iter()
@@ -129,8 +127,12 @@ impl Runtime {
         for record in records {
             let (there, ours) = match &record.what {
                 What::Ports(wanted) => {
+                    // What is saved matters only when something is to be taken away.
                     let there = ports(bus, &record.zone)?.contains(wanted);
-                    (there, there && !saved(&record.zone, *wanted))
+                    let saved = there
+                        && scope == Scope::Everything
+                        && self.is_saved(&record, *wanted, &permanent);
+                    (there, there && !saved)
                 }
                 What::Service(service) => {
                     let there = bus.services(&record.zone)?.contains(service);
@@ -144,6 +146,22 @@ impl Runtime {
             }
         }
         Ok((gone, lines))
+    }
+
+    /// Whether an admin has saved what is on record; what cannot be told stays on record.
+    fn is_saved(
+        &mut self,
+        record: &Record,
+        ports: PortRange,
+        permanent: impl Fn(&str) -> Result<PortSet>,
+    ) -> bool {
+        match permanent(&record.zone) {
+            Ok(saved) => saved.covers(&PortSet::from(ports)),
+            Err(error) => {
+                self.doubtful.push((record.clone(), error.to_string()));
+                false
+            }
+        }
     }
 
     fn read_loaded(&mut self, bus: &Bus, mut names: Vec<String>, scope: Scope) -> Result<()> {
@@ -216,8 +234,13 @@ impl Runtime {
         let mut working = ruleset.clone();
         let mut edits = Vec::new();
         let mut taken: Vec<(&str, PortSet)> = Vec::new();
+        let mut doubts = Vec::new();
         for record in &self.records {
             if self.keeps(record, desired) {
+                continue;
+            }
+            if let Some((_, why)) = self.doubtful.iter().find(|(other, _)| other == record) {
+                doubts.push(doubt(record, why));
                 continue;
             }
             edits.push(Edit::removal(record));
@@ -241,8 +264,9 @@ impl Runtime {
                 taken.push((zone, loaded.content.ports.clone()));
             }
         }
-        let (additions, refusals) = self.additions(&mut working, &taken, desired);
+        let (additions, mut refusals) = self.additions(&mut working, &taken, desired);
         edits.extend(additions);
+        refusals.extend(doubts);
         Plan { edits, refusals }
     }
 
@@ -328,6 +352,18 @@ impl Runtime {
             }
         }
         closed
+    }
+}
+
+/// Why something of ours is left where it is.
+fn doubt(record: &Record, why: &str) -> Refusal {
+    Refusal {
+        code: "firewalld-unknown",
+        message: format!(
+            "it cannot be told whether `{record}`, which pasvsync had added, has been saved since, so it stays: {why}"
+        ),
+        hint: Some("mend the permanent configuration: firewall-cmd --check-config".to_owned()),
+        ports: PortSet::EMPTY,
     }
 }
 

@@ -136,6 +136,17 @@ pub fn resolve(root: &Path, path: &Path) -> Result<PathBuf> {
     walk(root, path, true)
 }
 
+/// What is in a folder. Of the calls that look at files only this one is not made again by the standard library when a
+/// signal came in between.
+pub(crate) fn read_dir(path: &Path) -> std::io::Result<std::fs::ReadDir> {
+    loop {
+        match std::fs::read_dir(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            listing => return listing,
+        }
+    }
+}
+
 /// The file's path with all symbolic links followed, whoever made them: for reading only.
 ///
 /// # Errors

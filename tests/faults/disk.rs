@@ -3,8 +3,9 @@
 use nix::errno::Errno;
 use rustix::mount::{MountFlags, mount, mount_remount};
 
+use super::judge::Expected;
 use super::prepared;
-use super::scenarios::{NFTABLES_REMOVE, NFTABLES_SYNC};
+use super::scenarios::{CSF_SYNC, FIREWALLD_FIRST_SYNC, NFTABLES_REMOVE, NFTABLES_SYNC, Scenario};
 use super::state::State;
 use super::tracer::{Fault, Point, trace};
 use crate::support::command::Output;
@@ -118,6 +119,59 @@ fn a_read_only_disk() {
         remount(&host, folder, read_only);
         goes_well(&host);
     }
+}
+
+/// Where no mark tells what is ours, nothing is opened that could not be written down.
+fn any_disk(scenario: Scenario, folders: &[&str]) {
+    let Some(first) = prepared(scenario) else {
+        return;
+    };
+    let expected = Expected::of(&first, scenario);
+    for folder in folders {
+        for full in [true, false] {
+            let host = prepared(scenario).expect("another one");
+            let ballast = full.then(|| fill(&host, folder));
+            if !full {
+                remount(&host, folder, MountFlags::RDONLY);
+            }
+            let before = State::of(&host);
+            let run = host.pasvsync(scenario.command);
+            let state = State::of(&host);
+            let what = format!("{folder}, full {full}: {run:?}");
+            let [now, before, after] = [&state, &before, &expected.after].map(State::essence);
+            let broken = now.broken(&before, &after, scenario.steps());
+            assert_eq!(broken, [""; 0], "{what}");
+            match run.status.code() {
+                Some(0) => {
+                    let differs = now.broken(&after, &after, scenario.steps());
+                    let at_all = differs.iter().any(|place| !place.contains("ballast"));
+                    assert!(!at_all, "success is claimed: {what}");
+                }
+                Some(1) => {
+                    let said = run.stdout.clone() + &run.stderr;
+                    let words = ["No space left on device", "ead-only file system"];
+                    assert!(words.iter().any(|words| said.contains(words)), "{what}");
+                }
+                _ => panic!("{what}"),
+            }
+            match ballast {
+                Some(ballast) => remove(&host, &ballast),
+                None => remount(&host, folder, MountFlags::empty()),
+            }
+            assert_eq!(expected.heals(&host), [""; 0], "{what}");
+        }
+    }
+}
+
+#[test]
+fn any_disk_with_csf() {
+    any_disk(CSF_SYNC, &["/etc", "/var/lib", "/run", "/tmp"]);
+}
+
+#[test]
+fn any_disk_with_firewalld() {
+    // What firewalld itself leaves in its folder when there is no room is not tried here.
+    any_disk(FIREWALLD_FIRST_SYNC, &["/var/lib", "/run", "/tmp"]);
 }
 
 #[test]

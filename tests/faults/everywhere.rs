@@ -224,9 +224,12 @@ fn cases(name: &str, calls: &[Met]) -> Vec<(Point, Fault)> {
                 };
             }
         }
-        cases.extend(faults.into_iter().map(|fault| (point.clone(), fault)));
+        let faults = faults.into_iter();
+        cases.extend(faults.map(|fault| (met.acts, (point.clone(), fault))));
     }
-    cases
+    // What changes something comes first: who has not the time for all has tried that.
+    cases.sort_by_key(|(acts, _)| !acts);
+    cases.into_iter().map(|(_, case)| case).collect()
 }
 
 /// Of all calls of a name that are made by the same code on files of a folder, in the program under test after the same

@@ -18,6 +18,8 @@ const XTABLES_LOCK: &str = "/run/xtables.lock";
 const BACKUPS: &str = "/var/lib/csf/backup/";
 const BACKUP: &str = "_pasvsync";
 const CSF_CONF: &str = "/etc/csf/csf.conf";
+/// How the names of lists of what is ours end.
+const OWNED: &str = ".owned";
 /// What firewalld keeps of its own files; where its bus is, and what it is asked there.
 const FIREWALLD: &str = "/etc/firewalld/";
 const KEPT: &str = ".old";
@@ -128,10 +130,9 @@ impl State {
     }
 
     fn without(&self, folders: &[&str]) -> Self {
-        let kept = self
-            .0
-            .iter()
-            .filter(|(place, _)| !folders.iter().any(|folder| place.starts_with(folder)));
+        let kept = self.0.iter().filter(|(place, _)| {
+            !folders.iter().any(|folder| place.starts_with(folder)) && !harmless(place)
+        });
         Self(
             kept.map(|(place, value)| (place.clone(), value.clone()))
                 .collect(),
@@ -167,6 +168,11 @@ fn between(place: &str, steps: Steps, now: &str, old: &str, new: &str) -> bool {
 /// The tables of a listing.
 fn tables(listing: &str) -> Vec<&str> {
     listing.split("\ntable ").map(str::trim_end).collect()
+}
+
+/// Whether it is an unfinished copy among csf's backups, which csf does not list and the next edit takes away.
+pub(super) fn harmless(place: &str) -> bool {
+    place.starts_with(BACKUPS) && place.ends_with(TEMPORARY)
 }
 
 fn left_over(place: &str) -> bool {
@@ -208,7 +214,10 @@ fn answer([object, method, argument]: [&str; 3]) -> String {
     ask.arg(format!("{NAME}.{method}"));
     ask.args((!argument.is_empty()).then_some(argument));
     let answer = run(&mut ask, "").expect_success(method);
-    let mut words: Vec<&str> = answer.split_whitespace().collect();
+    let words = answer.split_whitespace();
+    let mut words: Vec<&str> = words
+        .filter(|word| !["[", "]", "array", "tcp"].contains(word))
+        .collect();
     words.sort_unstable();
     words.join("\n")
 }
@@ -265,7 +274,7 @@ fn walk(folder: &Path, places: &mut BTreeMap<String, String>) {
             if metadata.is_file() && !REMADE.contains(&place.as_str()) {
                 let bytes = fs_err::read(&path).expect("its content");
                 let mut text = own_lines_last(&String::from_utf8_lossy(&bytes));
-                if place.ends_with(".owned") {
+                if place.ends_with(OWNED) {
                     text = without_times(&text);
                 }
                 let _ = match bytes.len() {

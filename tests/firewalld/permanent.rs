@@ -2,6 +2,7 @@
 //! them. The same evaluator judges both, every port, both families.
 
 mod configurations;
+mod direct;
 mod random;
 
 use std::fmt::Write as _;
@@ -142,7 +143,7 @@ impl Lab {
 
     fn differences(&mut self, state: &str, root: &Path) -> Vec<String> {
         self.tally.configurations += 1;
-        let configuration = Configuration::read(root);
+        let configuration = Configuration::read(root).map(Configuration::with_direct);
         let configuration = match (configuration, state == "RUNNING") {
             (Err(_), false) => {
                 self.tally.refused += 1;

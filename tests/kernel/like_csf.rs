@@ -231,6 +231,27 @@ fn csf_not_involved_what_the_admin_wrote_stays() {
     assert_eq!(world.exact().text, before.text);
 }
 
+/// What an unfinished run listed as ours and never made is no longer ours when an admin makes it.
+#[test]
+fn csf_not_involved_what_is_listed_and_not_there_is_forgotten() {
+    let Some(world) = host(CONF) else { return };
+    load(&world);
+    world.want(FIRST.0, FIRST.1);
+    world.pasvsync(&["sync"]).expect(0);
+    let list = world.file("/var/lib/pasvsync/csf.owned");
+    let listed = || fs_err::read_to_string(&list).unwrap();
+    let before = listed();
+    let unfinished = "TCP_IN 40000:40100 1700000000\nINPUT 40000:40100 1700000000\n";
+    fs_err::write(&list, before.clone() + unfinished).unwrap();
+    let sync = world.pasvsync(&["sync"]).expect(0);
+    assert!(!sync.changed(), "{sync:?}");
+    assert_eq!(listed(), before);
+    let with_mine = |text: &str| text.replace("TCP_IN = \"21,22", "TCP_IN = \"21,22,40000:40100");
+    write(&world, &with_mine(&edited(FIRST)));
+    world.pasvsync(&["remove"]).expect(0);
+    assert_eq!(conf(&world), with_mine(CONF));
+}
+
 #[test]
 fn csf_not_involved_outbound_ports_can_be_left_out() {
     let Some(world) = host(CONF) else { return };

@@ -62,7 +62,7 @@ fn one(
     path: &Path,
     parse: impl Fn(&str) -> Option<Parsed>,
 ) -> Result<Option<(Connection, Option<String>)>> {
-    if disk.is_folder(path) {
+    if disk.is_folder(path)? {
         return Ok(None);
     }
     let bytes = disk.read(path)?.unwrap_or_default();

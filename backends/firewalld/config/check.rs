@@ -8,11 +8,6 @@ use super::text::Protocol;
 use super::{Configuration, FirewallBackend, HINT, refused_at};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Chains of netfilter have 28 letters, of which firewalld takes `POST_` and `_allow`.
-const LONGEST_NAME: usize = 17;
-/// Since firewalld's nftables chains are longer, of policies the same.
-const LONGEST_POLICY: usize = 18;
-
 /// The types of ipsets that can be a source.
 const SOURCES: &[&str] = &[
     "hash:ip",
@@ -61,6 +56,7 @@ impl Checker<'_> {
     }
 
     fn zones(&self) -> Result<()> {
+        let (longest, _) = self.configuration.version.longest_names();
         let mut interfaces: BTreeMap<&str, &str> = BTreeMap::new();
         let mut sources: Vec<(&Source, &str)> = Vec::new();
         for (name, zone) in &self.configuration.zones {
@@ -69,8 +65,8 @@ impl Checker<'_> {
                 line: 1,
                 column: 1,
             };
-            if name.chars().count() > LONGEST_NAME {
-                let message = format!("the name `{name}` is longer than {LONGEST_NAME} letters");
+            if name.chars().count() > longest {
+                let message = format!("the name `{name}` is longer than {longest} letters");
                 return Err(refused_at(&start, &message));
             }
             if self.configuration.policies.contains_key(name) {
@@ -208,7 +204,11 @@ impl Checker<'_> {
             if !range.contains(&policy.priority) {
                 return fail("the priority of a policy is -32768 to 32767");
             }
-            if policy.name.chars().count() > LONGEST_POLICY {
+            if policy.priority == 0 && !self.configuration.version.is_1() {
+                return fail("firewalld 2 takes no policy with priority 0");
+            }
+            let (_, longest) = self.configuration.version.longest_names();
+            if policy.name.chars().count() > longest {
                 return fail("the name of the policy is too long");
             }
             for zones in [&policy.ingress, &policy.egress] {

@@ -1,12 +1,12 @@
 //! direct.xml: rules of iptables that firewalld only passes on.
 //!
 //! With one that iptables does not take, wherever it stands, firewalld starts in the state FAILED. What iptables takes is
-//! for iptables to say: a rule is passed over only when no packet on its way in meets it and every word of it is plain.
+//! for iptables to say: it need not be asked only when no packet on its way in meets a rule and every word of it is plain.
 
-use super::objects::Direct;
+use super::objects::{Direct, DirectKind};
 use super::rules::Context;
 use super::xml::{Document, Element, Tag};
-use super::{Network, Schema, others, text};
+use super::{Network, Place, Schema, others, text};
 use crate::error::Result;
 use crate::model::reach::Family;
 
@@ -49,7 +49,7 @@ const LONGEST_CHAIN: usize = 28;
 /// As many bytes has the name of an interface (`IFNAMSIZ`, without the NUL).
 const LONGEST_NAME: usize = 15;
 
-/// Every line of the file that a packet on its way in, or the reply to it, can meet, or that firewalld may not start with.
+/// Every line of the file.
 pub(super) fn read(document: &Document<'_>, context: Context<'_>) -> Result<Vec<Direct>> {
     others::check(document, &SCHEMA, context)?;
     let mut lines = Vec::new();
@@ -62,24 +62,68 @@ pub(super) fn read(document: &Document<'_>, context: Context<'_>) -> Result<Vec<
                     continue;
                 };
                 open = None;
-                let harmless = match name.as_str() {
-                    "rule" => is_harmless(element, text),
-                    "chain" => is_plain_chain(element),
-                    name => name == "direct",
-                };
-                if harmless {
+                if name == "direct" {
                     continue;
                 }
-                let get = |name: &str| element.get(name).unwrap_or_default();
-                let words = [get("ipv"), get("table"), get("chain"), text.trim()].join(" ");
-                lines.push(Direct {
-                    place: document.place(element.span.start),
-                    text: text::one_line(&words),
-                });
+                let shown =
+                    ["ipv", "table", "chain"].map(|name| element.get(name).unwrap_or_default());
+                let shown = [&shown[..], &[text.trim()]].concat().join(" ");
+                lines.push(line(
+                    element,
+                    text,
+                    document.place(element.span.start),
+                    &text::one_line(&shown),
+                ));
             }
         }
     }
     Ok(lines)
+}
+
+/// A line, taken apart.
+fn line(element: &Element, text: &str, place: Place, shown: &str) -> Direct {
+    let get = |name: &str| element.get(name).unwrap_or_default().to_owned();
+    let mut words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let (mut table, mut chain) = (get("table"), get("chain"));
+    let (kind, harmless) = match element.name.as_str() {
+        "chain" => (Some(DirectKind::Chain), is_plain_chain(element)),
+        "rule" => {
+            let priority = get("priority").parse().ok();
+            (priority.map(DirectKind::Rule), is_harmless(element, text))
+        }
+        _ => {
+            "filter".clone_into(&mut table);
+            if let Some(["-t" | "--table", named]) = words.get(..2) {
+                (*named).clone_into(&mut table);
+                words.drain(..2);
+            }
+            let sign = match words.first().copied().unwrap_or_default() {
+                "-A" | "--append" => Some('A'),
+                "-I" | "--insert" => Some('I'),
+                _ => None,
+            };
+            if sign.is_some() && words.len() > 1 {
+                words[1].clone_into(&mut chain);
+                words.drain(..2);
+            }
+            (sign.map(DirectKind::Passthrough), false)
+        }
+    };
+    let family = match get("ipv").as_str() {
+        "ipv4" => Some(Family::Ipv4),
+        "ipv6" => Some(Family::Ipv6),
+        _ => None,
+    };
+    Direct {
+        place,
+        text: format!("direct rule `{shown}`"),
+        harmless,
+        family: family.filter(|_| kind.is_some()),
+        kind: kind.unwrap_or(DirectKind::Chain),
+        table,
+        chain,
+        words: words.join(" "),
+    }
 }
 
 /// Whether no packet on its way in meets the rule, and iptables takes it for certain.

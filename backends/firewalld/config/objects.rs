@@ -93,8 +93,8 @@ pub struct Zone {
     pub interfaces: Vec<Named>,
     /// Sources that belong to it.
     pub sources: Vec<(Source, Place)>,
-    /// It has a priority among zones (firewalld 2): not modelled.
-    pub(crate) priority: Option<Place>,
+    /// Its priority among zones for what comes in (firewalld 2), and where it is written; without one it is 0.
+    pub(crate) priority: Option<(i32, Place)>,
 }
 
 /// A policy between zones.
@@ -242,6 +242,25 @@ pub(crate) struct Direct {
     pub(crate) place: Place,
     /// As it is written, for reports.
     pub(crate) text: String,
+    /// No packet on its way in, and no reply to it, meets it, and iptables takes it for certain.
+    pub(crate) harmless: bool,
+    /// Without one it is no line that iptables could be told.
+    pub(crate) family: Option<Family>,
+    pub(crate) kind: DirectKind,
+    pub(crate) table: String,
+    pub(crate) chain: String,
+    /// The rest of the rule.
+    pub(crate) words: String,
+}
+
+/// What a line of direct.xml is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DirectKind {
+    Chain,
+    /// A rule, with its priority.
+    Rule(i32),
+    /// Words that iptables gets as they are: appends (`A`) or inserts (`I`).
+    Passthrough(char),
 }
 
 /// A connection of `NetworkManager` that names no zone: firewalld's default zone is meant.

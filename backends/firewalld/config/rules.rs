@@ -135,9 +135,17 @@ pub(super) fn zone(document: &Document<'_>, name: &str, context: Context<'_>) ->
                 if let Some(target) = element.get("target") {
                     zone.target = zone_target(target)?;
                 }
-                for priority in ["ingress-priority", "egress-priority"] {
-                    if element.get(priority).is_some_and(|value| value != "0") {
-                        zone.priority = Some(place.clone());
+                for (name, incoming) in [("ingress-priority", true), ("egress-priority", false)] {
+                    let Some(value) = element.get(name) else {
+                        continue;
+                    };
+                    let value = number(value)?;
+                    if i16::try_from(value).is_err() {
+                        let message = format!("the {name} of a zone is -32768 to 32767");
+                        return Err(Fault::Fatal(message));
+                    }
+                    if incoming && value != 0 {
+                        zone.priority = Some((value, place.clone()));
                     }
                 }
             }

@@ -10,7 +10,7 @@ fn zone(attributes: &str, content: &str) -> Vec<(String, String)> {
     vec![("zones/public.xml".to_owned(), zone)]
 }
 
-fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(super) fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
     let files = files.iter();
     files
         .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
@@ -18,7 +18,11 @@ fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// Compares each configuration with one of firewalld's backends, unless it says with which; returns what differs.
-fn compare(lab: &mut Lab, backend: &str, configurations: &[Vec<(String, String)>]) -> Vec<String> {
+pub(super) fn compare(
+    lab: &mut Lab,
+    backend: &str,
+    configurations: &[Vec<(String, String)>],
+) -> Vec<String> {
     let mut failures = Vec::new();
     for configuration in configurations {
         let mut files = configuration.clone();
@@ -449,68 +453,4 @@ fn what_firewalld_refuses() {
     let failures = compare(&mut lab, "nftables", &configurations);
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(lab.tally.refused, lab.tally.configurations, "{}", lab.tally);
-}
-
-/// A direct rule that iptables does not take, wherever it stands, keeps firewalld from starting; plain ones that no packet
-/// to this host meets decide nothing.
-#[test]
-fn direct_rules() {
-    let Some(mut lab) = Lab::new() else {
-        return;
-    };
-    let rule = |ipv: &str, table: &str, chain: &str, text: &str| {
-        let line = format!(
-            r#"<direct><rule ipv="{ipv}" table="{table}" chain="{chain}" priority="0">{text}</rule></direct>"#
-        );
-        files(&[("direct.xml", line.as_str())])
-    };
-    let broken = [
-        rule("ipv4", "filter", "FORWARD", "-p tcp --dprot 22 -j DROP"),
-        rule("ipv4", "filter", "FORWARD", "-j NOSUCH"),
-        rule("ipv4", "filter", "FORWARD", "-s ::1 -j DROP"),
-        rule(
-            "ipv4",
-            "filter",
-            "FORWARD",
-            "-i averyveryverylongname -j DROP",
-        ),
-        rule("ipv6", "filter", "FORWARD", "-s 10.0.0.1 -j DROP"),
-        rule("ipv4", "nat", "POSTROUTING", "-i eth0 -j MASQUERADE"),
-        rule("ipv4", "nat", "OUTPUT", "-j MASQUERADE"),
-        rule("ipv4", "nat", "FORWARD", "-j ACCEPT"),
-    ];
-    for backend in ["nftables", "iptables"] {
-        let failures = compare(&mut lab, backend, &broken);
-        assert!(failures.is_empty(), "{}", failures.join("\n"));
-    }
-    assert_eq!(lab.tally.equal, 0, "{}", lab.tally);
-    assert!(lab.tally.refused >= broken.len(), "{}", lab.tally);
-    lab.tally.unknown = 0;
-
-    let plain = [
-        rule("ipv4", "filter", "FORWARD", "-i eth0 -o eth1 -j ACCEPT"),
-        rule(
-            "ipv6",
-            "filter",
-            "FORWARD",
-            "-s 2001:db8::/64 -o eth1 -j DROP",
-        ),
-        rule(
-            "ipv4",
-            "nat",
-            "POSTROUTING",
-            "-s 10.0.0.0/8 -o eth0 -j MASQUERADE",
-        ),
-        rule("ipv4", "mangle", "FORWARD", "-i eth+ -j RETURN"),
-        files(&[(
-            "direct.xml",
-            r#"<direct><chain ipv="ipv4" table="filter" chain="OWN"/></direct>"#,
-        )]),
-    ];
-    for backend in ["nftables", "iptables"] {
-        let failures = compare(&mut lab, backend, &plain);
-        assert!(failures.is_empty(), "{}", failures.join("\n"));
-    }
-    assert_eq!(lab.tally.unknown, 0, "{}", lab.tally);
-    assert_eq!(lab.tally.configurations, 2 * (broken.len() + plain.len()));
 }

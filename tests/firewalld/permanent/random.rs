@@ -62,7 +62,38 @@ pub(super) fn configuration(seed: u64) -> Vec<(String, String)> {
     for index in 0..random.below(3) {
         files.push((format!("policies/p{index}.xml"), policy(&mut random)));
     }
+    if random.chance(25) {
+        files.push(("direct.xml".to_owned(), direct(&mut random)));
+    }
     files
+}
+
+/// Rules that firewalld passes on to iptables.
+fn direct(random: &mut Random) -> String {
+    let mut text = "<direct>\n<chain ipv=\"ipv4\" table=\"filter\" chain=\"OWN\"/>\n".to_owned();
+    for _ in 0..=random.below(3) {
+        let chain = random.pick(&["INPUT", "INPUT", "OWN", "FORWARD", "OUTPUT"]);
+        let matches = random.pick(&[
+            "",
+            "-p tcp",
+            "-p tcp --dport 50000:50050",
+            "-p tcp -m multiport --dports 21,50090:50200",
+            "-s 203.0.113.9",
+            "-p tcp -m conntrack --ctstate NEW",
+        ]);
+        let target = random.pick(&["ACCEPT", "DROP", "REJECT", "RETURN", "OWN"]);
+        let target = if chain == "OWN" && target == "OWN" {
+            "DROP"
+        } else {
+            target
+        };
+        let priority = random.below(3);
+        let _ = writeln!(
+            text,
+            "<rule ipv=\"ipv4\" table=\"filter\" chain=\"{chain}\" priority=\"{priority}\">{matches} -j {target}</rule>"
+        );
+    }
+    text + "</direct>"
 }
 
 /// What no second zone may be bound to.

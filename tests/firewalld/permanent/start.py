@@ -8,6 +8,8 @@ import sys
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 
+from gi.repository import GLib
+
 from firewall import config
 from firewall.core.fw import Firewall
 
@@ -18,6 +20,9 @@ for line in sys.stdin:
     firewall = Firewall()
     try:
         firewall.start()
+        # Since 2.4 it fills its sets once it has nothing else to do.
+        while GLib.MainContext.default().iteration(False):
+            pass
         print(firewall._state, file=answers, flush=True)
     except Exception as error:
         print("FAILED", " ".join(str(error).split()), file=answers, flush=True)

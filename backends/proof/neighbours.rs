@@ -10,6 +10,7 @@ use crate::model::reach::{Family, Reach};
 use crate::model::ruleset::{PayloadBase, Ruleset};
 
 use super::arrivals::{arrivals, is_link_local};
+use super::describe;
 use super::packet::{Byte, HARDWARE_ETHERNET, Packet, Phase, STATE_INVALID, STATE_UNTRACKED};
 use super::steps::Recorder;
 use super::verdict::Question;
@@ -58,7 +59,8 @@ pub fn unanswered(ruleset: &Ruleset) -> Option<Unanswered> {
     };
     let judgement = question.judge(ruleset, &mut Recorder::default());
     let entry = judgement.map.entry(0)?;
-    let block = judgement.blocks.first()?;
+    let mut blocks = judgement.blocks.iter();
+    let block = blocks.find(|block| entry.because == describe::spot(ruleset, &block.spot))?;
     let table = ruleset.tables.get(block.spot.table)?;
     let chain = table.chains.get(block.spot.chain)?;
     let message = match block.phase {

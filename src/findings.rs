@@ -137,6 +137,16 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "the value stands in quotes, which this daemon takes literally",
     ),
     (
+        "range-beyond-written",
+        Severity::Error,
+        "the daemon makes a range of the mistaken one that goes beyond it: opened with --force only",
+    ),
+    (
+        "daemon-not-read",
+        Severity::Error,
+        "a daemon runs, or was named, whose configuration is not found: nothing is opened or closed",
+    ),
+    (
         "single-bound",
         Severity::Warning,
         "only one end of the range is set: the daemon fills in the other",

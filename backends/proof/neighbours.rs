@@ -1,7 +1,7 @@
 //! IPv6's neighbour discovery (RFC 4861), without which no packet of a connection is ever sent: a neighbour asks for this
 //! host's hardware address, and the host answers. The client, or the router before this host, has to get its answer.
 //!
-//! Either is a packet of ICMPv6 that connection tracking leaves alone (`icmpv6_error` of `nf_conntrack_proto_icmpv6`), so
+//! Either is a packet of `ICMPv6` that connection tracking leaves alone (`icmpv6_error` of `nf_conntrack_proto_icmpv6`), so
 //! that no rule for established connections lets it in. Who asks is not known: a router by its link-local address, another
 //! host by any. Only what stops all of them is said.
 
@@ -15,7 +15,7 @@ use super::packet::{Byte, HARDWARE_ETHERNET, Packet, Phase, STATE_INVALID, STATE
 use super::steps::Recorder;
 use super::verdict::Question;
 
-/// The protocol number of ICMPv6, and the types of the two messages.
+/// The protocol number of `ICMPv6`, and the types of the two messages.
 const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
@@ -27,7 +27,7 @@ const TO_A_GROUP: u8 = 2;
 /// The addresses that neighbours ask for in vain, as far as the rules go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unanswered {
-    /// Which message is stopped: the type of ICMPv6, 135 (a neighbour's question) or 136 (the answer).
+    /// Which message is stopped: the type of `ICMPv6`, 135 (a neighbour's question) or 136 (the answer).
     pub message: u8,
     /// The rule or policy that stops it.
     pub because: String,

@@ -256,7 +256,7 @@ impl Packet<'_> {
             Field::PacketLength => bytes.extend([Byte::other(); 4]),
             Field::Mark(mark) => self.mark(*mark, situation, bytes)?,
             Field::PacketType if self.phase.inbound() => {
-                bytes.push(Byte::known(self.packet_type()))
+                bytes.push(Byte::known(self.packet_type()));
             }
             Field::PacketType => bytes.push(Byte::other()),
             Field::InputInterface

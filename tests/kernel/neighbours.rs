@@ -105,9 +105,13 @@ fn rules_of_ip6tables_are_named() {
     }
     let rules = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
         -A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT\n\
-        -A INPUT -p tcp -m tcp --dport 50000:50100 -j ACCEPT\nCOMMIT\n";
+        -A INPUT -p tcp -m tcp --dport 50000:50100 -j ACCEPT\n";
+    let (rules, rules6) = (
+        format!("{rules}COMMIT\n"),
+        format!("{rules}-A INPUT -p icmpv6 -m icmp6 --icmpv6-type 128 -j ACCEPT\nCOMMIT\n"),
+    );
     let world = world("");
-    world.load_iptables(rules, rules);
+    world.load_iptables(&rules, &rules6);
     let check = world.pasvsync(&["check"]).expect(0);
     assert!(!world.connects(CLIENT[1], FIRST.0));
     let command = command(&check).expect("the finding");
@@ -120,6 +124,13 @@ fn rules_of_ip6tables_are_named() {
     assert_eq!(self::command(&world.pasvsync(&["check"]).expect(0)), None);
     let reached = world.reached(CLIENT[1], &[FIRST.0], |_| true);
     assert_eq!(reached, [FIRST.0].into());
+    for kind in [135, 136] {
+        let one = format!("-p icmpv6 -m icmp6 --icmpv6-type {kind} -j ACCEPT\nCOMMIT\n");
+        let some = rules.replace("COMMIT\n", &format!("-A INPUT {one}"));
+        world.load_iptables(&rules, &some);
+        let check = world.pasvsync(&["check"]).expect(0);
+        assert_eq!(self::command(&check).is_none(), kind == 135, "{kind}");
+    }
 }
 
 /// Rulesets that let enough by: connections come about, and nothing is said.

@@ -329,7 +329,7 @@ impl Blocker {
             (
                 "beside-firewalld",
                 "something beside firewalld closes the ports".to_owned(),
-                "let them in there too: pasvsync edits nothing beside a running firewalld"
+                "let them in there too (a direct rule: `firewall-cmd --permanent --direct --get-all-rules`): pasvsync edits nothing beside firewalld's zones"
                     .to_owned(),
             )
         } else if let Some(policy) = self.policy(policies) {

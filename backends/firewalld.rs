@@ -12,6 +12,7 @@ mod files;
 pub(crate) mod fuzzing;
 mod leftovers;
 mod listing;
+mod memory;
 mod permanent;
 mod records;
 pub mod ruleset;
@@ -28,6 +29,7 @@ pub use self::zones::{Choice, Zone};
 
 use self::bus::{Bus, Settings};
 use self::config::{Configuration, Folders};
+use self::memory::Surroundings;
 use self::permanent::Permanent;
 use self::records::Record;
 use self::runtime::Runtime;
@@ -37,7 +39,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::owned::Owned;
 use crate::kernel::Kernel;
 use crate::model::ports::PortSet;
-use crate::model::ruleset::Ruleset;
+use crate::model::ruleset::{Filter, Ruleset, Table};
 use crate::netfilter;
 use crate::proof::place::MARK;
 
@@ -57,6 +59,8 @@ pub struct Firewalld {
     /// Where it has its files.
     folders: Folders,
     kernel: Kernel,
+    /// The kernel's ruleset when firewalld was asked ahead.
+    asked_at: Option<u32>,
     owned: Owned,
     choice: Choice,
     runtime: Runtime,
@@ -91,6 +95,8 @@ impl Firewalld {
         let Some(bus) = Bus::find()? else {
             return Ok(None);
         };
+        let kernel = Kernel::open().and_then(|mut kernel| Ok((kernel.generation()?, kernel)));
+        bus.ask_ahead(SERVICE);
         works(&bus.state()?)?;
         if !choice.zones.is_empty() {
             let known = bus.zones()?;
@@ -103,11 +109,13 @@ impl Firewalld {
             }
         }
         let folders = bus.folders()?;
+        let (generation, kernel) = kernel?;
         Ok(Some(Self {
             owned: Owned::new(Path::new("/"), &records::list_name(&folders)),
             folders,
             bus,
-            kernel: Kernel::open()?,
+            kernel,
+            asked_at: Some(generation),
             choice,
             runtime: Runtime::default(),
             closed: Vec::new(),
@@ -256,6 +264,11 @@ impl Firewalld {
     fn read_runtime(&mut self, scope: Scope) -> Result<Ruleset> {
         for _ in 0..ATTEMPTS {
             let mut ruleset = self.kernel.ruleset(Layer::Runtime, scope)?;
+            // Asked ahead, firewalld may have answered before somebody edited it; the older packet filter does not tell.
+            let older = |table: &Table| table.filter == Filter::Legacy;
+            if self.asked_at.take() != ruleset.generation || ruleset.tables.iter().any(older) {
+                self.bus.forget_ahead();
+            }
             // Among several edits of firewalld's this number tells nothing.
             let generation = ruleset.generation.take();
             self.runtime = Runtime::read(
@@ -293,20 +306,39 @@ impl Firewalld {
     }
 
     fn read_permanent(&mut self) -> Result<Ruleset> {
-        let division = &self.runtime.division;
-        let zones = division.opened.iter().chain(&division.others);
-        let zones: Vec<Zone> = zones.map(|(zone, _)| zone.clone()).collect();
+        let zones = self.runtime.division.zones();
         let beside = match &mut self.boot {
             Some(boot) => boot.beside("firewalld")?,
             None => Vec::new(),
         };
         let interfaces = netfilter::interfaces()?;
-        let manager = self.boot.as_ref().is_some_and(BootLayer::network_manager);
-        let permanent = Permanent::read(&self.folders, &zones, manager, interfaces, &self.choice)?;
+        let manager = self.manager();
+        let permanent = Permanent::read(&self.folders, zones, manager, interfaces, &self.choice)?;
         let mut permanent = permanent.beside(beside);
         let ruleset = permanent.ruleset();
         self.permanent = Some(permanent);
         Ok(ruleset)
+    }
+
+    /// Whether boot starts `NetworkManager`.
+    fn manager(&self) -> bool {
+        self.boot.as_ref().is_some_and(BootLayer::network_manager)
+    }
+
+    /// The proof of an earlier run, where it was about firewalld's own configuration alone.
+    fn remembered_permanent(&self, desired: &Desired) -> Option<Proof> {
+        let boot = self.boot.as_ref()?;
+        if boot.fresh() || !boot.nothing_beside("firewalld") {
+            return None;
+        }
+        let surroundings = Surroundings {
+            folders: &self.folders,
+            choice: &self.choice,
+            running: &self.runtime.division.zones(),
+            manager: self.manager(),
+            interfaces: &netfilter::interfaces().ok()?,
+        };
+        surroundings.remembered(desired)
     }
 
     fn permanent(&self) -> Result<&Permanent> {
@@ -356,11 +388,28 @@ impl Backend for Firewalld {
         vec![Layer::Runtime, Layer::Permanent]
     }
 
-    fn remember(&self, layer: Layer, _desired: &Desired, _proof: &Proof) {
-        if layer == Layer::Runtime
-            && let Err(error) = self.runtime.tidy(&self.owned)
-        {
-            tracing::debug!("the list of what is ours stays as it is: {error}");
+    fn remembered(&self, layer: Layer, desired: &Desired) -> Option<Proof> {
+        match layer {
+            Layer::Runtime => None,
+            Layer::Permanent => self.remembered_permanent(desired),
+        }
+    }
+
+    fn remember(&self, layer: Layer, desired: &Desired, proof: &Proof) {
+        let beside = self.boot.as_ref().map(|it| !it.nothing_beside("firewalld"));
+        match layer {
+            Layer::Runtime => {
+                if let Err(error) = self.runtime.tidy(&self.owned) {
+                    tracing::debug!("the list of what is ours stays as it is: {error}");
+                }
+            }
+            // Of no ports nothing is remembered, nor left behind.
+            Layer::Permanent if desired.ports.is_empty() => memory::forget(Path::new("/")),
+            Layer::Permanent => {
+                if let (Some(permanent), Some(false)) = (&self.permanent, beside) {
+                    permanent.remember(&self.folders, desired, proof);
+                }
+            }
         }
     }
 

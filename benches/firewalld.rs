@@ -7,11 +7,16 @@
     reason = "a benchmark prints, and stops when something is wrong"
 )]
 
+#[path = "measure.rs"]
+mod measure;
+
 use std::fmt::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use measure::{beside, median, milliseconds, run, time};
 
 const PASVSYNC: &str = env!("CARGO_BIN_EXE_pasvsync");
 
@@ -22,22 +27,7 @@ const INSIDE: &str = "PASVSYNC_BENCH_INSIDE";
 const CASES: [usize; 2] = [10, 500];
 
 /// The bus, with the policy that firewalld's package brings for its name.
-const BUS: &str = r#"<busconfig>
-  <type>system</type>
-  <listen>unix:path=/run/dbus/system_bus_socket</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_sender="*"/>
-    <allow send_destination="org.freedesktop.DBus"/>
-  </policy>
-  <include>/usr/share/dbus-1/system.d/FirewallD.conf</include>
-</busconfig>
-"#;
+const BUS: &str = include_str!("../tests/firewalld/bus.conf");
 
 fn main() {
     let needed = [
@@ -64,7 +54,17 @@ fn main() {
 /// Measures every case and prints the table.
 fn bench() {
     let root = tempfile::tempdir().unwrap();
-    run(Command::new("ip").args(["link", "set", "lo", "up"]));
+    // A host that is reached has an address.
+    for link in [
+        "link set lo up",
+        "link add eth0 type veth peer name eth1",
+        "address add 192.0.2.1/24 dev eth0",
+        "address add 2001:db8::1/64 dev eth0 nodad",
+        "link set eth0 up",
+        "link set eth1 up",
+    ] {
+        run(Command::new("ip").args(link.split(' ')));
+    }
     for folder in ["/run", "/etc/firewalld", "/var/lib"] {
         run(Command::new("mount").args(["-t", "tmpfs", "tmpfs", folder]));
     }
@@ -87,8 +87,9 @@ fn bench() {
         Path::new("/run/dbus/system_bus_socket").exists()
     });
 
-    println!("| rich rules | `sync` | `firewall-cmd` | ratio | goal |");
-    println!("|---|---|---|---|---|");
+    println!();
+    println!("| `sync` | rich rules | `sync` | `firewall-cmd` | ratio | goal |");
+    println!("|---|---|---|---|---|---|");
     for rules in CASES {
         fs_err::write("/etc/firewalld/zones/public.xml", zone(rules)).unwrap();
         let _firewalld = start(
@@ -129,7 +130,8 @@ fn first(rules: usize, daemon: &Path) {
         run(&mut pasvsync("remove", daemon));
     }
     row(
-        &format!("{rules}, first `sync`, the manuals' three commands"),
+        "the first one, manuals' three commands",
+        rules,
         syncs,
         commands,
     );
@@ -145,20 +147,16 @@ fn nothing_to_do(rules: usize, daemon: &Path) {
             syncs.push(time(&mut pasvsync("sync", daemon)));
         }
     }
-    row(
-        &format!("{rules}, nothing to do, `--query-port`"),
-        syncs,
-        commands,
-    );
+    row("nothing to do, `--query-port`", rules, syncs, commands);
 }
 
-fn row(name: &str, syncs: Vec<Duration>, commands: Vec<Duration>) {
+fn row(name: &str, rules: usize, syncs: Vec<Duration>, commands: Vec<Duration>) {
     let (sync, command) = (median(syncs), median(commands));
-    let ratio = sync.as_secs_f64() / command.as_secs_f64();
     println!(
-        "| {name} | {} | {} | {ratio:.3} | <= 0.05 |",
+        "| {name} | {rules} | {} | {} | {} |",
         milliseconds(sync),
-        milliseconds(command)
+        milliseconds(command),
+        beside(sync, command, Some(0.05))
     );
 }
 
@@ -227,35 +225,4 @@ fn await_that(what: &str, done: impl Fn() -> bool) {
 fn quiet(command: &mut Command) -> bool {
     let command = command.stdout(Stdio::null()).stderr(Stdio::null());
     command.status().unwrap().success()
-}
-
-/// Runs a command. `firewall-cmd --query-port` says no where a service opens the port, which takes it as long.
-fn run(command: &mut Command) {
-    let status = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    let question = command
-        .get_args()
-        .any(|word| word.to_string_lossy().starts_with("--query"));
-    assert!(
-        status.success() || question && status.code() == Some(1),
-        "{command:?}: {status}"
-    );
-}
-
-fn time(command: &mut Command) -> Duration {
-    let start = Instant::now();
-    run(command);
-    start.elapsed()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn milliseconds(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }

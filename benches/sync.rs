@@ -7,12 +7,16 @@
     reason = "a benchmark prints, and stops when something is wrong"
 )]
 
+#[path = "measure.rs"]
+mod measure;
+
 use std::fmt::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
+use measure::{beside, median, met, milliseconds, run, time};
 use nix::sys::resource::{UsageWho, getrusage};
 
 const PASVSYNC: &str = env!("CARGO_BIN_EXE_pasvsync");
@@ -134,32 +138,31 @@ fn bench() {
         run(Command::new("nft").arg("-f").arg(&rules));
         run(&mut sync(root.path()));
         let (sync_time, nft_time) = side_by_side(root.path());
-        let ratio = sync_time.as_secs_f64() / nft_time.as_secs_f64();
         let goal = if case.input > 0 {
-            "<= 0.25"
-        } else if case.unrelated >= 10_000 || case.elements > 0 {
-            "<= 0.02"
+            Some(0.25)
         } else {
-            ""
+            (case.unrelated >= 10_000 || case.elements > 0).then_some(0.02)
         };
         println!(
-            "| {} | {} | {} | {ratio:.3} | {goal} | {} |",
+            "| {} | {} | {} | {} | {} |",
             case.name,
             milliseconds(sync_time),
             milliseconds(nft_time),
+            beside(sync_time, nft_time, goal),
             memory(root.path())
         );
         syncs.push(sync_time.as_secs_f64());
     }
-    let size = PathBuf::from(PASVSYNC).metadata().unwrap().len();
+    let size = mega(PathBuf::from(PASVSYNC).metadata().unwrap().len());
+    let growth = syncs[2] / syncs[0];
     println!();
     println!(
-        "- from 10 to 10,000 unrelated rules a no-op `sync` takes {:.2} times as long (goal: <= 1.2)",
-        syncs[2] / syncs[0]
+        "- from 10 to 10,000 unrelated rules a no-op `sync` takes {growth:.2} times as long (goal: <= 1.2, {})",
+        met(growth <= 1.2)
     );
     println!(
-        "- the release binary has {:.1} MB (goal: <= 5 MB); goal for memory: <= 6 MB",
-        mega(size)
+        "- the release binary has {size:.1} MB (goal: <= 5 MB, {}); goal for memory: <= 6 MB",
+        met(size <= 5.0)
     );
 }
 
@@ -179,26 +182,6 @@ fn sync(root: &Path) -> Command {
     let mut command = Command::new(PASVSYNC);
     command.arg("sync").arg("--root").arg(root);
     command
-}
-
-fn run(command: &mut Command) {
-    let status = command.stdout(Stdio::null()).status().unwrap();
-    assert!(status.success(), "{command:?}: {status}");
-}
-
-fn time(command: &mut Command) -> Duration {
-    let start = Instant::now();
-    run(command);
-    start.elapsed()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn milliseconds(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]

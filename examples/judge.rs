@@ -16,15 +16,15 @@ fn main() -> firewall::Result<()> {
         .collect();
     let ruleset = Kernel::open()?.ruleset(Layer::Runtime, Scope::InputPath)?;
     for family in Family::BOTH {
-        let map = proof::trace(&ruleset, family, &ports);
-        for (range, entry) in map.intervals() {
+        let judgement = proof::judge(&ruleset, family, &ports);
+        for (range, entry) in judgement.map.intervals() {
             println!(
                 "{family} {range}: {} by {}",
                 entry.reach.as_str(),
                 entry.because
             );
         }
-        for exception in map.exceptions {
+        for exception in judgement.exceptions(&ruleset) {
             println!("{family}: but some sources are turned away by {exception}");
         }
     }

@@ -168,11 +168,14 @@ fn reconcile_layer<B: Backend>(
         };
         return Ok((outcome, proof.filters));
     }
+    let mut proved: Option<Judged> = None;
     for _ in 0..ATTEMPTS {
-        let ruleset = backend.ruleset(layer, first_scope(mode))?;
+        let Judged { ruleset, reach } = match proved.take() {
+            Some(proved) => proved,
+            None => Judged::of(backend.ruleset(layer, first_scope(mode))?, desired),
+        };
         let filters = filters(&ruleset);
         let helper = proof::helper(&ruleset, "ftp");
-        let reach = judge(&ruleset, desired);
         let open = reach.iter().all(ReachMap::all_open);
         let done = |in_sync, reach, edits, refusals| LayerOutcome {
             layer,
@@ -209,7 +212,11 @@ fn reconcile_layer<B: Backend>(
             return Ok((done(in_sync, reach, made, plan.refusals), filters));
         }
         match edit(backend, layer, &ruleset, &plan, desired) {
-            Ok(()) => made.extend(plan.edits.iter().map(ToString::to_string)),
+            Ok(after) => {
+                made.extend(plan.edits.iter().map(ToString::to_string));
+                // What is there now has just been read and judged; `remove` looks further.
+                proved = Some(after).filter(|_| first_scope(mode) == Scope::InputPath);
+            }
             Err(error) if moved(&error) => {
                 tracing::debug!("the ruleset moved under the edit, starting over: {error}");
             }
@@ -232,40 +239,52 @@ fn reconcile_layer<B: Backend>(
     )
 }
 
-/// Makes the edits of a plan and proves them, or undoes them.
+/// A ruleset and its verdicts.
+struct Judged {
+    ruleset: Ruleset,
+    reach: Vec<ReachMap>,
+}
+
+impl Judged {
+    fn of(ruleset: Ruleset, desired: &Desired) -> Self {
+        let reach = judge(&ruleset, desired);
+        Self { ruleset, reach }
+    }
+}
+
+/// Makes the edits of a plan and proves them, or undoes them. Returns what is there then.
 fn edit<B: Backend>(
     backend: &mut B,
     layer: Layer,
     ruleset: &Ruleset,
     plan: &Plan<B::Edit>,
     desired: &Desired,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Judged> {
     let undo = backend.apply(layer, ruleset, &plan.edits)?;
     for edit in &plan.edits {
         tracing::info!("{edit}");
     }
-    let after = backend.ruleset(layer, Scope::InputPath)?;
+    let after = Judged::of(backend.ruleset(layer, Scope::InputPath)?, desired);
     let refused = plan
         .refusals
         .iter()
         .fold(PortSet::EMPTY, |sum, refusal| sum.union(&refusal.ports));
-    let unproved = judge(&after, desired).into_iter().find_map(|map| {
-        let mut entries = map.entries.into_iter();
+    let unproved = after.reach.iter().find_map(|map| {
         let closed =
-            |entry: &ReachEntry| entry.reach != Reach::Open && !refused.covers(&entry.ports);
-        entries.find(closed).map(|entry| (map.family, entry))
+            |entry: &&ReachEntry| entry.reach != Reach::Open && !refused.covers(&entry.ports);
+        Some((map.family, map.entries.iter().find(closed)?))
     });
     let Some((family, entry)) = unproved else {
-        return Ok(());
+        return Ok(after);
     };
     // Somebody else's edit came in between: what is there now is judged and planned anew.
     let ours = ruleset
         .generation
         .map(|generation| generation.wrapping_add(backend.batches(&plan.edits)));
-    if after.generation != ours {
+    if after.ruleset.generation != ours {
         return Err(Error::new(ErrorKind::Changed, "another edit came in between").into());
     }
-    backend.apply(layer, &after, &undo).context(
+    backend.apply(layer, &after.ruleset, &undo).context(
         "the edit did not open the ports, and undoing it failed: the new rules are still there",
     )?;
     anyhow::bail!(

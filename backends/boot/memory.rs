@@ -19,7 +19,7 @@ use crate::model::ruleset::Interface;
 
 /// The folder, under the root.
 const FOLDER: &str = "var/lib/pasvsync";
-const NAME: &str = "boot.proof";
+pub(super) const NAME: &str = "boot.proof";
 const HEADER: &str = "pasvsync boot proof 1";
 
 /// Where loaders look up the names of ports, protocols, users, hosts and marks.
@@ -62,7 +62,7 @@ pub(crate) fn key(
 }
 
 /// What changes when a file does; nothing for one that is not there.
-fn identity(path: &Path) -> Vec<u8> {
+pub(crate) fn identity(path: &Path) -> Vec<u8> {
     let Ok(metadata) = std::fs::metadata(path) else {
         return Vec::new();
     };
@@ -81,33 +81,32 @@ fn identity(path: &Path) -> Vec<u8> {
         .collect()
 }
 
-/// The remembered proof, if its key is this one.
-pub(crate) fn recall(boot: &Boot, key: &Digest) -> Option<Proof> {
-    let folder = boot.root.join(FOLDER);
-    let bytes = match read_private(&folder, NAME) {
+/// The text of a remembered proof of that name, if it is whole.
+pub(crate) fn recall(root: &Path, name: &str) -> Option<String> {
+    let folder = root.join(FOLDER);
+    let bytes = match read_private(&folder, name) {
         Ok(bytes) => bytes?,
         Err(error) => {
             tracing::debug!("the remembered proof of the next boot does not count: {error}");
             return None;
         }
     };
-    let text = String::from_utf8_lossy(&bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     if !is_whole(&text) {
-        let path = folder.join(NAME);
+        let path = folder.join(name);
         tracing::warn!(
             "`{}` is damaged: it counts for nothing, the next boot is proved again",
             path.display()
         );
         return None;
     }
-    parse(&text, key)
+    Some(text)
 }
 
-/// Remembers a proof. That it cannot be is worth a word where somebody has meddled with the file or its folder; a full or
+/// Remembers the text of a proof. That it cannot be is worth a word where somebody has meddled with the file or its folder; a full or
 /// read-only disk says so by itself.
-pub(crate) fn store(boot: &Boot, key: &Digest, proof: &Proof) {
-    let folder = boot.root.join(FOLDER);
-    let Err(error) = write_private(&folder, NAME, format(proof, key).as_bytes()) else {
+pub(crate) fn store(root: &Path, name: &str, text: &str) {
+    let Err(error) = write_private(&root.join(FOLDER), name, text.as_bytes()) else {
         return;
     };
     let hint = error.hint().map(|hint| format!("; {hint}"));
@@ -122,9 +121,9 @@ pub(crate) fn store(boot: &Boot, key: &Digest, proof: &Proof) {
     }
 }
 
-/// Forgets the remembered proof, and removes its folder when nothing else is in it.
-pub(crate) fn forget(boot: &Boot) {
-    if let Err(error) = remove_private(&boot.root.join(FOLDER), NAME) {
+/// Forgets the remembered proof of that name, and removes its folder when nothing else is in it.
+pub(crate) fn forget(root: &Path, name: &str) {
+    if let Err(error) = remove_private(&root.join(FOLDER), name) {
         tracing::debug!("the proof of the next boot stays remembered: {error}");
     }
 }
@@ -138,12 +137,16 @@ fn hexadecimal(digest: &Digest) -> String {
     text
 }
 
-fn format(proof: &Proof, key: &Digest) -> String {
+/// A proof as it is remembered, and what was looked at for it, where the key does not say.
+pub(crate) fn format(proof: &Proof, key: &Digest, looks: &[String]) -> String {
     let mut text = format!(
         "{HEADER}\nkey {}\nfilters {}\n",
         hexadecimal(key),
         proof.filters
     );
+    for look in looks {
+        let _ = writeln!(text, "look {look}");
+    }
     // Words come from rules: no line break may come from them.
     let clean = |words: &str| words.replace(char::is_control, " ");
     for map in &proof.reach {
@@ -153,9 +156,6 @@ fn format(proof: &Proof, key: &Digest) -> String {
             let ranges: Vec<String> = ranges.map(ToString::to_string).collect();
             let because = clean(&entry.because);
             let _ = writeln!(text, "open {} {because}", ranges.join(","));
-        }
-        for exception in &map.exceptions {
-            let _ = writeln!(text, "exception {}", clean(exception));
         }
     }
     let sum = hexadecimal(&digest(text.as_bytes()));
@@ -174,7 +174,13 @@ fn is_whole(text: &str) -> bool {
     content(text).is_some()
 }
 
-fn parse(text: &str, key: &Digest) -> Option<Proof> {
+/// What was looked at for a remembered proof.
+pub(crate) fn looks(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.strip_prefix("look "))
+}
+
+/// The proof that a text says, if its key is this one.
+pub(crate) fn parse(text: &str, key: &Digest) -> Option<Proof> {
     let content = content(text)?;
     let mut lines = content.lines();
     if lines.next()? != HEADER || lines.next()?.strip_prefix("key ")? != hexadecimal(key) {
@@ -185,10 +191,10 @@ fn parse(text: &str, key: &Digest) -> Option<Proof> {
     for line in lines {
         let (word, rest) = line.split_once(' ')?;
         match word {
+            "look" => {}
             "family" => reach.push(ReachMap {
                 family: *Family::BOTH.iter().find(|family| family.as_str() == rest)?,
                 entries: Vec::new(),
-                exceptions: Vec::new(),
             }),
             "open" => {
                 let (ports, because) = rest.split_once(' ')?;
@@ -199,7 +205,6 @@ fn parse(text: &str, key: &Digest) -> Option<Proof> {
                     because: because.to_owned(),
                 });
             }
-            "exception" => reach.last_mut()?.exceptions.push(rest.to_owned()),
             _ => return None,
         }
     }
@@ -214,9 +219,9 @@ pub(super) fn fuzz(text: &str) {
     let sum = hexadecimal(&digest(sealed.as_bytes()));
     for text in [text, &format!("{sealed}sum {sum}\n")] {
         if let Some(proof) = parse(text, &key) {
-            let again = format(&proof, &key);
+            let again = format(&proof, &key, &[]);
             assert_eq!(
-                parse(&again, &key).map(|proof| format(&proof, &key)),
+                parse(&again, &key).map(|proof| format(&proof, &key, &[])),
                 Some(again)
             );
         }
@@ -245,7 +250,6 @@ mod tests {
                 reach: Reach::Open,
                 because: "rule in\nchain".to_owned(),
             }],
-            exceptions: vec!["@bans".to_owned()],
         };
         Proof {
             reach: Family::BOTH.map(map).to_vec(),
@@ -256,21 +260,22 @@ mod tests {
     #[test]
     fn what_is_remembered_comes_back() {
         let key = digest(b"inputs");
-        let text = format(&proof(), &key);
+        let looked = ["file /etc/a b".to_owned(), "folder /etc".to_owned()];
+        let text = format(&proof(), &key, &looked);
+        assert_eq!(looks(&text).collect::<Vec<_>>(), looked);
         let back = parse(&text, &key).unwrap();
         assert_eq!(back.reach[1].entries[0].because, "rule in chain");
         assert_eq!(
             back.reach[0].entries[0].ports,
             proof().reach[0].entries[0].ports
         );
-        assert_eq!(back.reach[0].exceptions, ["@bans"]);
         assert!(back.filters);
     }
 
     #[test]
     fn another_key_or_any_damage_makes_it_count_for_nothing() {
         let key = digest(b"inputs");
-        let text = format(&proof(), &key);
+        let text = format(&proof(), &key, &[]);
         assert_eq!(parse(&text, &digest(b"other")), None);
         for index in 0..text.len() {
             let mut bytes = text.clone().into_bytes();

@@ -10,12 +10,12 @@ pub(crate) mod fuzzing;
 mod iptables_text;
 mod load;
 mod look;
-mod memory;
+pub(crate) mod memory;
 mod nft_text;
 mod scripts;
 mod search;
 mod shape;
-mod sources;
+pub(crate) mod sources;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -167,12 +167,23 @@ impl BootLayer {
         !self.boot.elsewhere && self.boot.enabled("NetworkManager")
     }
 
+    /// Whether remembered proofs are not to count.
+    pub(crate) fn fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Whether boot loads nothing beside the program in charge of it.
+    pub(crate) fn nothing_beside(&self, manager: &str) -> bool {
+        let mut managed = self.boot.managed.iter();
+        self.boot.elsewhere || !self.boot.loads() && managed.all(|other| *other == manager)
+    }
+
     /// What boot loads beside the program in charge of it: both filter then, whichever comes first.
     ///
     /// # Errors
     /// `NotOurs` when another such program is enabled as well; what [`BootLayer::ruleset`] says.
     pub fn beside(&mut self, manager: &str) -> Result<Vec<Table>> {
-        if self.boot.elsewhere || !self.boot.loads() && self.boot.managed.is_empty() {
+        if self.nothing_beside(manager) {
             return Ok(Vec::new());
         }
         let mut others = self.boot.managed.iter();
@@ -186,9 +197,6 @@ impl BootLayer {
             .with_hint(format!(
                 "keep one of {other} and {manager}, and disable the other"
             )));
-        }
-        if !self.boot.loads() {
-            return Ok(Vec::new());
         }
         Ok(self.ruleset()?.tables)
     }
@@ -281,14 +289,14 @@ impl BootLayer {
         }
         let inputs = self.read_inputs().ok()?;
         let key = memory::key(&self.boot, &inputs.sources, &inputs.interfaces, desired);
-        memory::recall(&self.boot, &key)
+        memory::parse(&memory::recall(&self.boot.root, memory::NAME)?, &key)
     }
 
     /// Remembers that the last ruleset was judged to be in sync. Whatever cannot be remembered is proved again. Of no
     /// ports nothing is remembered, nor left behind.
     pub fn remember(&self, desired: &Desired, proof: &Proof) {
         if desired.ports.is_empty() {
-            return memory::forget(&self.boot);
+            return memory::forget(&self.boot.root, memory::NAME);
         }
         let all_open = proof
             .reach
@@ -299,7 +307,8 @@ impl BootLayer {
         }
         let inputs = &self.inputs;
         let key = memory::key(&self.boot, &inputs.sources, &inputs.interfaces, desired);
-        memory::store(&self.boot, &key, proof);
+        let text = memory::format(proof, &key, &[]);
+        memory::store(&self.boot.root, memory::NAME, &text);
     }
 
     fn read_inputs(&self) -> Result<Inputs> {

@@ -184,7 +184,6 @@ pub fn unjudged(error: &Error, desired: &Desired) -> (Vec<ReachMap>, Refusal) {
             reach: Reach::Unknown,
             because: message.clone(),
         }],
-        exceptions: Vec::new(),
     });
     let refusal = Refusal {
         code,

@@ -3,17 +3,25 @@
 //! Nothing here can start firewalld: who owns its name is asked of the bus itself, and everything after that goes to
 //! that owner's unique name, which the bus activates for nobody. When firewalld goes away meanwhile, so does that name.
 //!
+//! Most calls wait for their answer. What every run asks is sent all at once, before it is needed: firewalld, a Python
+//! program, has answered it by the time that the kernel's rules are read.
+//!
 //! Signatures and error texts were seen with firewalld 1.3.3 and 2.5.0.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fmt;
+use std::future::poll_fn;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use zbus::{Connection, DynamicType, OwnedObjectPath, OwnedVariant, Type, Variant, fdo};
+use zbus::{Connection, DynamicType, Message, OwnedObjectPath, OwnedVariant, Type, Variant, fdo};
 
 use super::config::Folders;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,6 +37,7 @@ const POLICY: &str = "org.fedoraproject.FirewallD1.policy";
 const CONFIG: &str = "org.fedoraproject.FirewallD1.config";
 const CONFIG_ZONE: &str = "org.fedoraproject.FirewallD1.config.zone";
 const CONFIG_SERVICE: &str = "org.fedoraproject.FirewallD1.config.service";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// What every error of firewalld's is called; the first word of its message says which one it is.
 const EXCEPTION: &str = "org.fedoraproject.FirewallD1.Exception";
@@ -47,6 +56,23 @@ pub(super) struct Bus {
     connection: Connection,
     /// The unique name of the process that owned firewalld's name when the connection was made.
     owner: String,
+    /// What was asked before the answer is needed, by the question in words.
+    ahead: RefCell<Vec<(String, Pending)>>,
+}
+
+/// A call that was sent.
+enum Pending {
+    Waiting(Pin<Box<dyn Future<Output = zbus::Result<Message>>>>),
+    Answered(zbus::Result<Message>),
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Waiting(_) => "Waiting",
+            Self::Answered(_) => "Answered",
+        })
+    }
 }
 
 /// What firewalld answers instead of doing what it was asked to.
@@ -158,7 +184,11 @@ impl Bus {
                 let owner = owner
                     .deserialize()
                     .map_err(|error| strange("GetNameOwner", &error))?;
-                Ok(Some(Self { connection, owner }))
+                Ok(Some(Self {
+                    connection,
+                    owner,
+                    ahead: RefCell::default(),
+                }))
             }
             Err(zbus::Error::FDO(error)) if matches!(*error, fdo::Error::NameHasNoOwner(_)) => {
                 Ok(None)
@@ -189,20 +219,80 @@ impl Bus {
         Ok(folders_of(&words))
     }
 
+    /// Sends what every run asks, whichever zones there are, and waits for nothing. `service` is the name of a service.
+    pub(super) fn ask_ahead(&self, service: &str) {
+        let mut ahead = vec![
+            self.prepare(PROPERTIES, "Get", (MAIN, "state")),
+            self.prepare(MAIN, "getDefaultZone", ()),
+            self.prepare(ZONE, "getActiveZones", ()),
+            self.prepare(MAIN, "getServiceSettings2", service.to_owned()),
+        ];
+        // A call is sent when it is polled for the first time.
+        zbus::block_on(poll_fn(|context| {
+            for (_, pending) in &mut ahead {
+                if let Pending::Waiting(call) = pending
+                    && let Poll::Ready(reply) = call.as_mut().poll(context)
+                {
+                    *pending = Pending::Answered(reply);
+                }
+            }
+            Poll::Ready(())
+        }));
+        self.ahead.replace(ahead);
+    }
+
+    /// A call that is ready to be sent, under its question.
+    fn prepare<B>(
+        &self,
+        interface: &'static str,
+        method: &'static str,
+        body: B,
+    ) -> (String, Pending)
+    where
+        B: Serialize + DynamicType + fmt::Debug + 'static,
+    {
+        let question = question(OBJECT, interface, method, &body);
+        let (connection, owner) = (self.connection.clone(), self.owner.clone());
+        let call = async move {
+            let (owner, interface) = (Some(owner.as_str()), Some(interface));
+            connection
+                .call_method(owner, OBJECT, interface, method, &body)
+                .await
+        };
+        (question, Pending::Waiting(Box::pin(call)))
+    }
+
+    /// Takes what was asked ahead, if it was.
+    fn take_ahead(&self, question: &str) -> Option<Pending> {
+        let mut ahead = self.ahead.borrow_mut();
+        let index = ahead.iter().position(|(asked, _)| asked == question)?;
+        Some(ahead.swap_remove(index).1)
+    }
+
+    /// Forgets what was asked ahead: the answers may be about what was before.
+    pub(super) fn forget_ahead(&self) {
+        self.ahead.borrow_mut().clear();
+    }
+
     fn ask<B, R>(&self, object: &str, interface: &str, method: &str, body: &B) -> Answer<R>
     where
-        B: Serialize + DynamicType,
+        B: Serialize + DynamicType + fmt::Debug,
         R: DeserializeOwned + Type,
     {
         tracing::trace!("D-Bus: {interface}.{method}");
-        let call = self.connection.call_method(
-            Some(self.owner.as_str()),
-            object,
-            Some(interface),
-            method,
-            body,
-        );
-        match zbus::block_on(call) {
+        let ahead = self.take_ahead(&question(object, interface, method, body));
+        let reply = match ahead {
+            Some(Pending::Answered(reply)) => reply,
+            Some(Pending::Waiting(call)) => zbus::block_on(call),
+            None => zbus::block_on(self.connection.call_method(
+                Some(self.owner.as_str()),
+                object,
+                Some(interface),
+                method,
+                body,
+            )),
+        };
+        match reply {
             Ok(reply) => {
                 let body = reply.body();
                 let value = body
@@ -222,7 +312,7 @@ impl Bus {
     /// The same where a no is an error.
     fn get<B, R>(&self, object: &str, interface: &str, method: &str, body: &B) -> Result<R>
     where
-        B: Serialize + DynamicType,
+        B: Serialize + DynamicType + fmt::Debug,
         R: DeserializeOwned + Type,
     {
         Ok(self.ask(object, interface, method, body)??)
@@ -230,12 +320,7 @@ impl Bus {
 
     /// `RUNNING`, `FAILED`, `INIT`, ...
     pub(super) fn state(&self) -> Result<String> {
-        let state: OwnedVariant = self.get(
-            OBJECT,
-            "org.freedesktop.DBus.Properties",
-            "Get",
-            &(MAIN, "state"),
-        )?;
+        let state: OwnedVariant = self.get(OBJECT, PROPERTIES, "Get", &(MAIN, "state"))?;
         String::try_from(state).map_err(|error| strange("state", &error))
     }
 
@@ -385,6 +470,11 @@ impl Bus {
             Err(exception) => Ok(Err(exception)),
         }
     }
+}
+
+/// A question in words: two of the same words are the same.
+fn question(object: &str, interface: &str, method: &str, body: &impl fmt::Debug) -> String {
+    format!("{object} {interface}.{method} {body:?}")
 }
 
 /// An answer that is not of the type that firewalld's interface promises.

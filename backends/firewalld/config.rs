@@ -19,8 +19,8 @@ pub(crate) mod xml;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use self::disk::Disk;
 pub use self::disk::Folders;
+pub(crate) use self::disk::{Disk, Seen};
 pub(crate) use self::objects::{
     Action, Address, Binding, Connection, Direct, DirectKind, ForwardPort, IpSet, Part, Rich,
     Uncertain,
@@ -101,6 +101,8 @@ pub struct Configuration {
     pub(crate) unbound: Vec<Connection>,
     pub(crate) uncertain: Vec<Uncertain>,
     pub(crate) version: Version,
+    /// What of the disk it was read from.
+    pub(crate) seen: Vec<Seen>,
 }
 
 impl Configuration {
@@ -119,10 +121,7 @@ impl Configuration {
     /// As for [`Configuration::read`].
     pub fn read_in(root: &Path, folders: &Folders) -> Result<Self> {
         let root = std::path::absolute(root)?;
-        let disk = Disk {
-            root: &root,
-            folders,
-        };
+        let disk = Disk::new(&root, folders);
         let version = version(&disk)?;
         let services = disk.read(Path::new("/etc/services"))?.unwrap_or_default();
         let ports = PortNames::parse(&String::from_utf8_lossy(&services));
@@ -152,6 +151,7 @@ impl Configuration {
             unbound,
             uncertain: Vec::new(),
             version,
+            seen: Vec::new(),
         };
         configuration.services = reader.services(&configuration)?;
         for (folder, extra, schema) in [
@@ -161,6 +161,7 @@ impl Configuration {
             reader.well_formed(folder, extra, schema)?;
         }
         check::check(&configuration, &reader.names("icmptypes")?)?;
+        configuration.seen = reader.disk.seen();
         Ok(configuration)
     }
 

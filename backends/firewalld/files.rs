@@ -13,8 +13,8 @@ use self::zone::Edited;
 use super::config::{Binding, Configuration, Zone};
 use super::permanent::Permanent;
 use super::zones::Choice;
-use super::{Content, DESCRIPTION, Edit, SERVICE};
-use crate::backend::{Backend, Desired, Layer, Plan, Scope};
+use super::{Content, DESCRIPTION, Edit, SERVICE, memory};
+use crate::backend::{Backend, Desired, Layer, Plan, Proof, Scope};
 use crate::boot::BootLayer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::create::create;
@@ -290,6 +290,12 @@ impl Backend for Files {
         let ruleset = permanent.ruleset();
         self.permanent = Some(permanent);
         Ok(ruleset)
+    }
+
+    fn remember(&self, _layer: Layer, desired: &Desired, _proof: &Proof) {
+        if desired.ports.is_empty() {
+            memory::forget(&self.root);
+        }
     }
 
     fn settled(&self, _layer: Layer, ruleset: &Ruleset, desired: &Desired) -> bool {

@@ -13,9 +13,10 @@ use super::bus::{self, Bus, Settings};
 use super::config::xml::Document;
 use super::config::{Binding, Configuration, Folders, Named, Place, Service, Source, Uncertain};
 use super::listing::{remembered, written};
+use super::memory::Surroundings;
 use super::zones::{self, Choice, Division, Zone};
 use super::{Content, DESCRIPTION, Edit, SERVICE, is_ours};
-use crate::backend::{Desired, Plan, Refusal};
+use crate::backend::{Desired, Plan, Proof, Refusal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ports::PortSet;
 use crate::model::reach::Reach;
@@ -41,6 +42,10 @@ pub(super) struct Permanent {
     division: Division,
     /// What boot loads beside firewalld.
     beside: Vec<Table>,
+    /// The zones of the running firewalld.
+    running: Vec<Zone>,
+    /// Whether boot starts `NetworkManager`.
+    manager: bool,
 }
 
 impl Permanent {
@@ -48,13 +53,13 @@ impl Permanent {
     /// again by whatever has bound it now.
     pub(super) fn read(
         folders: &Folders,
-        running: &[Zone],
+        running: Vec<Zone>,
         manager: bool,
         interfaces: Vec<Interface>,
         choice: &Choice,
     ) -> Result<Self> {
         let mut configuration = Configuration::read_in(Path::new("/"), folders)?;
-        for zone in running {
+        for zone in &running {
             for name in &zone.interfaces {
                 let known = configuration.zones.values().any(|zone| {
                     let mut bound = zone.interfaces.iter();
@@ -77,7 +82,11 @@ impl Permanent {
             let mut zones = running.iter().filter(|zone| zone.name == name);
             zones.any(|zone| zone.interfaces.iter().any(|bound| bound == interface))
         });
-        Ok(Self::of(configuration, interfaces, choice))
+        Ok(Self {
+            running,
+            manager,
+            ..Self::of(configuration, interfaces, choice)
+        })
     }
 
     /// A configuration that was read.
@@ -92,7 +101,21 @@ impl Permanent {
             choice: choice.clone(),
             division: Division::default(),
             beside: Vec::new(),
+            running: Vec::new(),
+            manager: false,
         }
+    }
+
+    /// Remembers what was proved of it.
+    pub(super) fn remember(&self, folders: &Folders, desired: &Desired, proof: &Proof) {
+        let surroundings = Surroundings {
+            folders,
+            choice: &self.choice,
+            running: &self.running,
+            manager: self.manager,
+            interfaces: &self.interfaces,
+        };
+        surroundings.remember(&self.configuration.seen, desired, proof);
     }
 
     /// The same where boot loads these tables too.

@@ -150,6 +150,12 @@ impl Division {
         })
     }
 
+    /// All of them.
+    pub(super) fn zones(&self) -> Vec<Zone> {
+        let all = self.opened.iter().chain(&self.others);
+        all.map(|(zone, _)| zone.clone()).collect()
+    }
+
     /// The ports that get into a zone, be it from some clients only, and what lets them in.
     pub(super) fn let_in(
         &self,
@@ -321,7 +327,7 @@ impl Blocker {
             (
                 "beside-firewalld",
                 "something beside firewalld closes the ports".to_owned(),
-                "let them in there too: pasvsync edits nothing beside a running firewalld"
+                "let them in there too (a direct rule: `firewall-cmd --permanent --direct --get-all-rules`): pasvsync edits nothing beside firewalld's zones"
                     .to_owned(),
             )
         } else if let Some(policy) = self.policy(policies) {

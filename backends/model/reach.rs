@@ -78,8 +78,6 @@ pub struct ReachMap {
     pub family: Family,
     /// The verdicts, by lowest port; every port asked for stands in exactly one.
     pub entries: Vec<ReachEntry>,
-    /// Bans and exceptions that some remote addresses meet on the way; they do not change the verdict.
-    pub exceptions: Vec<String>,
 }
 
 impl ReachMap {

@@ -24,6 +24,22 @@ pub struct Judgement {
     /// What keeps ports from being open and is no block that an accept could stand before.
     pub obstacles: Vec<Obstacle>,
     pub(crate) blocks: Vec<Block>,
+    bans: Vec<Spot>,
+}
+
+impl Judgement {
+    /// Bans and exceptions that some remote addresses meet on the way, in words; they do not change the verdict. There may
+    /// be thousands. `ruleset` is the one that was judged.
+    pub fn exceptions(&self, ruleset: &Ruleset) -> Vec<String> {
+        let mut texts: Vec<String> = Vec::new();
+        for spot in &self.bans {
+            let text = describe::spot(ruleset, spot);
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        texts
+    }
 }
 
 /// Something that no accept rule overcomes: address translation, an output policy, a condition.
@@ -140,7 +156,7 @@ impl<'a> Question<'a> {
         } else {
             self.ports
         };
-        combine(ruleset, self.family, ports, &ways)
+        combine(self.family, ports, &ways)
     }
 }
 
@@ -478,7 +494,7 @@ impl<'a> Way<'a> {
 }
 
 /// The verdict over all ways in: what differs between them is restricted.
-fn combine(ruleset: &Ruleset, family: Family, ports: &PortSet, ways: &[Way<'_>]) -> Judgement {
+fn combine(family: Family, ports: &PortSet, ways: &[Way<'_>]) -> Judgement {
     let mut segments: Vec<(PortSet, Vec<Reason>)> = vec![(ports.clone(), Vec::new())];
     segments.retain(|(scope, _)| !scope.is_empty());
     for way in ways {
@@ -512,13 +528,10 @@ fn combine(ruleset: &Ruleset, family: Family, ports: &PortSet, ways: &[Way<'_>])
     }
     entries.sort_by_key(|entry| entry.ports.ranges().first().map(|range| range.first()));
     Judgement {
-        map: ReachMap {
-            family,
-            entries,
-            exceptions: exceptions(ruleset, ways),
-        },
+        map: ReachMap { family, entries },
         obstacles: obstacles(ways),
         blocks: ways.iter().flat_map(|way| way.blocks.clone()).collect(),
+        bans: ways.iter().flat_map(|way| way.bans.clone()).collect(),
     }
 }
 
@@ -548,17 +561,6 @@ fn summary(ways: &[Way<'_>], reasons: &[Reason]) -> (Reach, String) {
         })
         .collect();
     (reach, parts.join("; "))
-}
-
-fn exceptions(ruleset: &Ruleset, ways: &[Way<'_>]) -> Vec<String> {
-    let mut texts: Vec<String> = Vec::new();
-    for spot in ways.iter().flat_map(|way| &way.bans) {
-        let text = describe::spot(ruleset, spot);
-        if !texts.contains(&text) {
-            texts.push(text);
-        }
-    }
-    texts
 }
 
 fn obstacles(ways: &[Way<'_>]) -> Vec<Obstacle> {

@@ -36,7 +36,7 @@ pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<
             family: family.as_str(),
             verdict: reach.as_str(),
             because,
-            exceptions: proof::trace(&ruleset, family, &ports).exceptions,
+            exceptions: proof::judge(&ruleset, family, &ports).exceptions(&ruleset),
             steps: steps.collect(),
         }
     });

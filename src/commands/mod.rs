@@ -107,6 +107,12 @@ fn reconcile(
         Mode::Check => None,
         Mode::Sync | Mode::Remove => Some(Lock::acquire()?),
     };
+    // Before anything is edited: an error leaves nothing half done.
+    let beside = if settings.root.is_none() && mode != Mode::Remove {
+        beside::about_interfaces().context("cannot see what filters at the interfaces")?
+    } else {
+        None
+    };
     let outcome = firewalls::reconcile(settings, &desired, control, mode, &mut report.findings)?;
     let root = settings.root();
     match mode {
@@ -121,9 +127,7 @@ fn reconcile(
     report.announced = changed && journal::announce(report);
     let finding = helpers::only_helper(report, helper.as_deref(), root);
     report.findings.extend(finding);
-    if settings.root.is_none() && mode != Mode::Remove {
-        report.findings.extend(beside::about_interfaces()?);
-    }
+    report.findings.extend(beside);
     Ok(())
 }
 

@@ -18,28 +18,7 @@ use crate::support::world::World;
 use crate::support::{ready, skip};
 
 /// The bus, with the policy that firewalld's package brings for its name.
-pub(crate) const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path=/run/dbus/system_bus_socket</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
-    <deny send_type="method_call"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-    <allow receive_type="signal"/>
-    <allow send_destination="org.freedesktop.DBus"/>
-  </policy>
-  <include>/usr/share/dbus-1/system.d/FirewallD.conf</include>
-</busconfig>
-"#;
+pub(crate) const BUS: &str = include_str!("bus.conf");
 
 /// The parts of firewalld's package that the tests use, below its root.
 pub(super) const PARTS: [&str; 4] = [

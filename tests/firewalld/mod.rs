@@ -5,6 +5,7 @@ mod errors;
 mod image;
 mod killed;
 pub(crate) mod lab;
+mod memory;
 mod obstacles;
 mod permanent;
 mod story;

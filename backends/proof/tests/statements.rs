@@ -375,7 +375,7 @@ fn bans_that_add_up() {
         }
         expect(&host, [expected, Open]);
         let ports = PortSet::from(PortRange::single(PORT));
-        let exceptions = judge(&host, Family::Ipv4, &ports).map.exceptions;
+        let exceptions = judge(&host, Family::Ipv4, &ports).exceptions(&host);
         assert_eq!(exceptions.len(), 2, "{exceptions:?}");
     }
 }

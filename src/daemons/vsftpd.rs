@@ -368,6 +368,17 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
                 format!("pasv_min_port={first} and pasv_max_port={last}: vsftpd uses {used}"),
                 low,
             );
+            let written = first..=last;
+            let uses = [used.first(), used.last()].map(u32::from);
+            if !uses.iter().all(|port| written.contains(port)) {
+                find(
+                    "range-beyond-written",
+                    format!(
+                        "{used} is more than pasv_min_port={first} and pasv_max_port={last} say: left alone without --force"
+                    ),
+                    low,
+                );
+            }
         }
         (None, None) => {}
     }

@@ -180,7 +180,7 @@ impl Reader {
         };
         let header = self.header(ipset).cloned()?;
         if let Some(number) = ipset.number.take() {
-            let numbered = format!("{NUMBERED}{number}");
+            let numbered = Ipset::numbered(number);
             set.name = set.name.replacen(&numbered, &header.name, 1);
             ipset.name.clone_from(&header.name);
         }
@@ -325,9 +325,6 @@ impl Reader {
         Ok((found << 32) / u64::from(SAMPLES))
     }
 }
-
-/// Stands for the name of a set in the name that rules give it, until the name is known.
-pub(super) const NUMBERED: &str = "#";
 
 /// A request about a set.
 fn list(name: &str) -> Vec<u8> {

@@ -43,6 +43,13 @@ pub struct Ipset {
     pub members: Vec<String>,
 }
 
+impl Ipset {
+    /// What stands for the name in the name that a rule gives a set, as long as its number alone is known.
+    pub(crate) fn numbered(number: u16) -> String {
+        format!("#{number}")
+    }
+}
+
 impl Outside {
     /// Whether what is put into `other` may be found here.
     pub fn sees(&self, other: &Self) -> bool {

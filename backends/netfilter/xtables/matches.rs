@@ -8,7 +8,6 @@ use crate::model::ruleset::{
 };
 use crate::netfilter::attributes::{Attributes, text};
 use crate::netfilter::decode::{Body, masked};
-use crate::netfilter::ipsets::NUMBERED;
 
 // enum of xt_conntrack.h: XT_CONNTRACK_*
 const STATE: u16 = 1 << 0;
@@ -527,7 +526,8 @@ pub(super) fn named_ipset(option: &str, info: Info<'_>, revision: u32) -> Option
         .map(|source| if *source { "src" } else { "dst" })
         .collect();
     let rest = if exceptions { " --return-nomatch" } else { "" };
-    let name = format!("{option} {NUMBERED}{number} {}{rest}", ends.join(","));
+    let numbered = Ipset::numbered(number);
+    let name = format!("{option} {numbered} {}{rest}", ends.join(","));
     let ipset = Ipset {
         number: Some(number),
         name: String::new(),

@@ -247,7 +247,7 @@ impl Reader {
             return Ok(None);
         }
         let share = self.share(&members, number, ipset.exceptions)?;
-        Ok(Some((value, Elements::Addresses { share })))
+        Ok(share.map(|share| (value, Elements::Addresses { share })))
     }
 
     /// The sets in a set of sets.
@@ -291,14 +291,16 @@ impl Reader {
         Ok(complete && understood)
     }
 
-    /// How many of `2^32` remote addresses are in one of the sets, about.
-    fn share(&mut self, members: &[Header], family: u8, exceptions: bool) -> Result<u64> {
+    /// How many of `2^32` remote addresses are in one of the sets, about; `None` where there are none to ask for.
+    fn share(&mut self, members: &[Header], family: u8, exceptions: bool) -> Result<Option<u64>> {
         let (length, kind) = if family == FAMILY_IPV4 {
             (4, 1)
         } else {
             (16, 2)
         };
-        let mut rest = sample::addresses(length).unwrap_or_default();
+        let Some(mut rest) = sample::addresses(length) else {
+            return Ok(None);
+        };
         for member in members {
             let requests = rest.iter().map(|address| {
                 let (mut nest, mut data) = (Vec::new(), Vec::new());
@@ -322,7 +324,7 @@ impl Reader {
             rest.retain(|_| !there.next().unwrap_or_default());
         }
         let found = u64::from(SAMPLES) - rest.len() as u64;
-        Ok((found << 32) / u64::from(SAMPLES))
+        Ok(Some((found << 32) / u64::from(SAMPLES)))
     }
 }
 

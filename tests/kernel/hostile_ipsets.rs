@@ -206,6 +206,20 @@ judged! {
         "create seen hash:ip\ncreate some list:set\nadd some seen\n",
         "4 -p tcp --dport 50000 -j SET --add-set seen src
          4 -p tcp --dport 50000 -m set --match-set some src -j DROP";
+    ipset_that_a_rule_fills_by_another: [Restricted, Open],
+        "create seen hash:ip\ncreate some list:set\nadd some seen\n",
+        "4 -p tcp --dport 50000 -j SET --add-set some src
+         4 -p tcp --dport 50000 -m set --match-set seen src -j DROP";
+    ipset_that_a_rule_fills_by_another_beside_it: [Restricted, Open],
+        "create seen hash:ip\ncreate some list:set\nadd some seen\ncreate more list:set\nadd more seen\n",
+        "4 -p tcp --dport 50000 -j SET --add-set some src
+         4 -p tcp --dport 50000 -m set --match-set more src -j DROP";
+    ipset_that_a_rule_empties_by_another: [Restricted, Open],
+        "create mine hash:ip,port\nadd mine 203.0.113.1,tcp:50000\ncreate some list:set\nadd some mine\n",
+        "4 -p tcp --dport 50000 -j SET --del-set some dst,dst
+         4 -m state --state ESTABLISHED -j ACCEPT
+         4 -m set --match-set mine dst,dst -j ACCEPT
+         4 -j DROP";
     recent_clients: [Restricted, Open], "",
         "4 -p tcp --dport 50000 -m recent --set --name seen
          4 -p tcp --dport 50000 -m recent --rcheck --name seen -j DROP";

@@ -31,6 +31,7 @@ const ATTRIBUTE_DATA: u16 = 7;
 const ATTRIBUTE_ELEMENTS: u16 = 8; // IPSET_ATTR_ADT
 const ATTRIBUTE_NUMBER: u16 = 11; // IPSET_ATTR_INDEX
 const DATA_ADDRESS: u16 = 1; // IPSET_ATTR_IP
+const DATA_TIMEOUT: u16 = 6; // IPSET_ATTR_TIMEOUT
 const DATA_FLAGS: u16 = 8; // IPSET_ATTR_CADT_FLAGS
 const DATA_MEMBER: u16 = 18; // IPSET_ATTR_NAME
 /// The marker of a value in network byte order (`NLA_F_NET_BYTEORDER`).
@@ -149,6 +150,8 @@ struct Header {
     prefix: Option<u8>,
     /// Options that change what an element stands for, and are not understood.
     odd: bool,
+    /// It is gone after a while from the set of sets that it is looked up in, with all that is in it.
+    expires: bool,
 }
 
 /// Asks the kernel.
@@ -252,25 +255,20 @@ impl Reader {
 
     /// The sets in a set of sets.
     fn members(&mut self, name: &str) -> Result<Vec<Header>> {
-        let mut names = Vec::new();
-        dump_of(
-            &mut self.channel,
-            usize::MAX,
-            LIST,
-            &list(name),
-            |message| {
-                each_data(message, |data| names.extend(data.text(DATA_MEMBER)));
-            },
-        )?;
         let mut members = Vec::new();
-        for name in names {
-            members.extend(
-                self.headers
+        let (channel, headers) = (&mut self.channel, &self.headers);
+        dump_of(channel, usize::MAX, LIST, &list(name), |message| {
+            each_data(message, |data| {
+                let name = data.text(DATA_MEMBER);
+                let header = headers
                     .iter()
-                    .find(|header| header.name == name)
-                    .cloned(),
-            );
-        }
+                    .find(|header| Some(&header.name) == name.as_ref());
+                members.extend(header.map(|header| Header {
+                    expires: expires(data),
+                    ..header.clone()
+                }));
+            });
+        })?;
         Ok(members)
     }
 
@@ -364,7 +362,13 @@ fn header(message: &Attributes<'_>) -> Option<Header> {
         family: message.get(ATTRIBUTE_FAMILY).and_then(byte)?,
         prefix: options.get(20).and_then(byte),
         odd: options.get(12).is_some() || !whole_mark,
+        expires: false,
     })
+}
+
+/// Whether an element is gone after a while; one that stays has a timeout of 0, or none.
+fn expires(data: &Attributes<'_>) -> bool {
+    data.number(DATA_TIMEOUT).is_some_and(|left| left != 0)
 }
 
 /// Every element of a message.

@@ -284,8 +284,10 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     }
                 }
                 Statement::Notrack => self.notrack(&truth, &here),
-                // The three packets have nothing behind their headers.
-                Statement::Rewrite { base, .. } if *base == PayloadBase::Inner => {}
+                // The three packets have nothing behind their headers: the rule ends (`nft_payload_set_eval`).
+                Statement::Rewrite { base, .. } if *base == PayloadBase::Inner => {
+                    truth = Truth::never();
+                }
                 Statement::Tproxy { .. } | Statement::Rewrite { .. } => {
                     self.doubt(&truth, &here, false);
                 }

@@ -33,6 +33,7 @@ const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 const FLAG_UP: u32 = 0x1; // IFF_UP
 const FLAG_LOOPBACK: u32 = 0x8; // IFF_LOOPBACK
+const FLAG_UNRESOLVED: u32 = 0x80; // IFF_NOARP
 
 /// Reads the host's interfaces and their addresses, loopback included.
 ///
@@ -102,6 +103,7 @@ fn link(body: &[u8]) -> Option<(Interface, Option<u32>)> {
         hardware_type: u16::from_ne_bytes([t0, t1]),
         up: flags & FLAG_UP != 0,
         loopback: flags & FLAG_LOOPBACK != 0,
+        unresolved: flags & FLAG_UNRESOLVED != 0,
         ..Interface::default()
     };
     let number = |value: &[u8]| value.first_chunk().map(|value| u32::from_ne_bytes(*value));

@@ -74,8 +74,9 @@ struct State {
 
 impl State {
     /// What is listed as ours and not there: an unfinished run listed it, or somebody else took it away. A rule whose
-    /// item is in csf.conf comes back with csf's next restart.
-    fn absent(&self, now: &Ruleset) -> Vec<(&'static str, String)> {
+    /// item is in csf.conf comes back with csf's next restart. `now` is `None` where the running rules are not seen: of
+    /// those nothing is absent.
+    fn absent(&self, now: Option<&Ruleset>) -> Vec<(&'static str, String)> {
         let mut absent = Vec::new();
         let both = Family::BOTH
             .into_iter()
@@ -85,7 +86,9 @@ impl State {
             let listed = self.lists.get(family, direction);
             let in_conf = |item: &str| listed.iter().any(|other| other.text == item);
             let form = live::Form::of(&self.conf, family, direction);
-            let chain = live::table(now, family).and_then(|table| table.chain(direction.chain()));
+            let chain = now
+                .and_then(|now| live::table(now, family))
+                .and_then(|table| table.chain(direction.chain()));
             let rules = chain.map_or(&[][..], Chain::rules).iter();
             let made: Vec<String> = rules
                 .filter_map(|rule| form.ports_of(rule).map(items::item))
@@ -97,7 +100,7 @@ impl State {
             };
             note(setting, &|item| !in_conf(item));
             note(rules::place(family, direction), &|item| {
-                !in_conf(item) && !made.iter().any(|other| other == item)
+                now.is_some() && !in_conf(item) && !made.iter().any(|other| other == item)
             });
         }
         absent
@@ -418,11 +421,11 @@ impl Backend for Csf {
         let now = self.now(scope)?;
         let state = self.load();
         if layer == Layer::Runtime {
-            self.absent = state.map_or_else(|_| Vec::new(), |state| state.absent(&now));
+            self.absent = state.map_or_else(|_| Vec::new(), |state| state.absent(Some(&now)));
             return Ok(now);
         }
         let state = state?.clone();
-        self.absent = state.absent(&now);
+        self.absent = state.absent(self.kernel.is_some().then_some(&now));
         let ruleset = permanent::ruleset(&now, &self.root, &state.conf, &state.lists);
         self.live = now;
         Ok(ruleset)

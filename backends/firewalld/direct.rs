@@ -83,7 +83,10 @@ impl Configuration {
         for line in &self.direct {
             match placed(line) {
                 Some(command) => commands.push((line, command)),
-                None => unclear.push(line.clone()),
+                None => unclear.push(Direct {
+                    harmless: false,
+                    ..line.clone()
+                }),
             }
         }
         if !unclear.is_empty() {

@@ -7,7 +7,7 @@ use netlink_sys::protocols;
 use super::attributes::{attributes, text};
 use super::interfaces::{LINK_NAME, dump_links, link_header};
 use super::netlink::{Channel, dump_route, is_not_supported};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 // linux/rtnetlink.h
 const GET_DISCIPLINE: u16 = 38; // RTM_GETQDISC
@@ -25,6 +25,9 @@ const CONTROL_HEADER: usize = 20;
 const INGRESS: u32 = 0xffff_fff2;
 const EGRESS: u32 = 0xffff_fff3;
 
+/// How often it is looked again where interfaces have come or gone meanwhile.
+const ATTEMPTS: usize = 10;
+
 /// Something that may stop packets at an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beside {
@@ -37,8 +40,18 @@ pub struct Beside {
 /// What may stop packets at the interfaces that are up, loopback aside, before netfilter sees them or behind it.
 ///
 /// # Errors
-/// When the routing socket cannot be opened or read.
+/// When the routing socket cannot be opened or read; `Changed` when interfaces keep coming and going.
 pub fn beside() -> Result<Vec<Beside>> {
+    for _ in 1..ATTEMPTS {
+        match look() {
+            Err(error) if error.kind() == ErrorKind::Changed => {}
+            result => return result,
+        }
+    }
+    look()
+}
+
+fn look() -> Result<Vec<Beside>> {
     let mut channel = Channel::open(protocols::NETLINK_ROUTE)?;
     let mut found = Vec::new();
     let mut links: Vec<(u32, String)> = Vec::new();

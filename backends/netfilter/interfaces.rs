@@ -33,6 +33,7 @@ const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 const FLAG_UP: u32 = 0x1; // IFF_UP
 const FLAG_LOOPBACK: u32 = 0x8; // IFF_LOOPBACK
+const FLAG_UNRESOLVED: u32 = 0x80; // IFF_NOARP
 
 /// Reads the host's interfaces and their addresses, loopback included.
 ///
@@ -107,6 +108,7 @@ pub(super) fn link_header(body: &[u8]) -> Option<(Interface, &[u8])> {
         hardware_type: u16::from_ne_bytes([t0, t1]),
         up: flags & FLAG_UP != 0,
         loopback: flags & FLAG_LOOPBACK != 0,
+        unresolved: flags & FLAG_UNRESOLVED != 0,
         ..Interface::default()
     };
     Some((interface, rest))

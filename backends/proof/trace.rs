@@ -474,6 +474,11 @@ impl<'a, 'p> Tracer<'a, 'p> {
 
     fn decide(&mut self, truth: &Truth, verdict: &Verdict, here: &mut Here<'_, '_>) {
         self.record(truth, here, &Effect::from(verdict));
+        let truth = if self.packet.phase.discovers() {
+            &truth.of_anybody()
+        } else {
+            truth
+        };
         match verdict {
             Verdict::Continue => {}
             Verdict::Accept => self.accept(truth, here),

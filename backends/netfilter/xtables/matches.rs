@@ -96,6 +96,7 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         "devgroup" => device_group(body, info),
         "recent" => recent(body, info),
         "set" if revision >= 1 => ipset(body, info, revision),
+        "icmp6" => icmp6(body, info),
         "limit" => {
             body.condition(Uncertainty::Rate, "-m limit".to_owned());
             Some(())
@@ -104,10 +105,9 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         // Of other protocols than TCP, or different for each packet.
         "ah" | "bpf" | "cgroup" | "cluster" | "connbytes" | "connlabel" | "cpu" | "dccp"
         | "dscp" | "dst" | "ecn" | "esp" | "eui64" | "frag" | "hbh" | "helper" | "hl" | "icmp"
-        | "icmp6" | "ipcomp" | "ipv6header" | "ipvs" | "l2tp" | "length" | "mh" | "nfacct"
-        | "osf" | "owner" | "physdev" | "policy" | "quota" | "rateest" | "realm" | "rt"
-        | "sctp" | "socket" | "srh" | "statistic" | "string" | "tcpmss" | "time" | "tos"
-        | "ttl" | "u32" => {
+        | "ipcomp" | "ipv6header" | "ipvs" | "l2tp" | "length" | "mh" | "nfacct" | "osf"
+        | "owner" | "physdev" | "policy" | "quota" | "rateest" | "realm" | "rt" | "sctp"
+        | "socket" | "srh" | "statistic" | "string" | "tcpmss" | "time" | "tos" | "ttl" | "u32" => {
             body.condition(Uncertainty::Other, format!("-m {name}"));
             Some(())
         }
@@ -374,6 +374,25 @@ fn reverse_path(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
     let data = vec![u8::from(flags & 8 == 0)]; // XT_RPFILTER_INVERT
     let operator = Operator::Equal;
     body.test(Value::field(field, 1), Test::Compare { operator, data });
+    Some(())
+}
+
+/// `struct ip6t_icmp`: the type, and the first and the last code.
+fn icmp6(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
+    // IP6T_ICMP_INV
+    if info.byte(3)? & 1 != 0 || info.bytes(1, 2)? != [0, 255] {
+        body.condition(Uncertainty::Other, "-m icmp6".to_owned());
+        return Some(());
+    }
+    let field = Field::Payload {
+        base: PayloadBase::Transport,
+        offset: 0,
+    };
+    let test = Test::Compare {
+        operator: Operator::Equal,
+        data: vec![info.byte(0)?],
+    };
+    body.test(Value::field(field, 1), test);
     Some(())
 }
 

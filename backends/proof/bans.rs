@@ -3,11 +3,11 @@
 use crate::model::ports::PortSet;
 use crate::model::reach::Family;
 use crate::model::ruleset::{
-    Chain, ElementKey, Elements, Hook, Rule, Ruleset, Statement, TableFamily, Verdict,
+    Chain, ElementKey, Elements, Hook, Rule, Ruleset, Statement, TableFamily, Uncertainty, Verdict,
 };
 
 use super::arrivals::{arrivals, sees};
-use super::flow::Memory;
+use super::flow::{EXPLICIT_PORTS, Memory};
 use super::names::Names;
 use super::packet::{Packet, Phase};
 use super::scope::Ports;
@@ -27,6 +27,20 @@ pub(crate) struct Bans<'a> {
     packets: Vec<Packet<'a>>,
     /// What is known of the marks: nothing, where some rule gives them to some sources.
     memory: Memory,
+}
+
+/// What a rule does to new connections that are turned away behind it in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    /// Nothing.
+    Idle,
+    /// It turns away some of them up to a rate, so whoever exceeds it goes on: it keeps nobody out, and only chooses how
+    /// they are refused.
+    Refusing,
+    /// It turns away some of them by what they are or when they come, or it names the ports.
+    Filtering,
+    /// Anything else.
+    Deciding,
 }
 
 /// A verdict of a rule, and who meets it.
@@ -85,6 +99,29 @@ impl<'a> Bans<'a> {
             let mut before = rules.iter().take(end.unwrap_or(rules.len()));
             before.find(|rule| self.withholds(spot.table, rule, ports, MOST_JUMPS))
         })
+    }
+
+    /// What a rule that may stop connections to these ports is for.
+    pub(crate) fn role(&self, table: usize, rule: &'a Rule, ports: &PortSet) -> Role {
+        let plain = |statement: &Statement| {
+            matches!(
+                statement,
+                Statement::Match { .. }
+                    | Statement::Lookup { .. }
+                    | Statement::Condition { .. }
+                    | Statement::Neutral { .. }
+                    | Statement::Verdict(_)
+            )
+        };
+        if !rule.statements.iter().all(plain) {
+            return Role::Deciding;
+        }
+        let mut role = Role::Idle;
+        self.any_side(table, rule, |side| {
+            role = role.max(side.role(ports));
+            false
+        });
+        role
     }
 
     /// Whether a chain is entered by some sources where others are not.
@@ -302,6 +339,27 @@ impl Side<'_> {
     /// Whether some sources meet the verdict where others do not.
     fn exceptional(&self, ports: &PortSet) -> bool {
         !self.truth.except.within(ports).is_empty() || self.truth.source && self.is_met(ports)
+    }
+
+    fn role(&self, ports: &PortSet) -> Role {
+        let truth = &self.truth;
+        let named = match &truth.may {
+            Ports::Some(named) => named.len() <= EXPLICIT_PORTS,
+            _ => false,
+        };
+        match self.verdict {
+            _ if !self.is_met(ports) && !self.exceptional(ports) => Role::Idle,
+            Verdict::Drop | Verdict::Reject(_)
+                if self.exceptional(ports) || !truth.must.within(ports).is_empty() =>
+            {
+                Role::Deciding
+            }
+            Verdict::Drop | Verdict::Reject(_) if truth.why == Uncertainty::Rate && !named => {
+                Role::Refusing
+            }
+            Verdict::Drop | Verdict::Reject(_) => Role::Filtering,
+            _ => Role::Deciding,
+        }
     }
 
     fn is_met(&self, ports: &PortSet) -> bool {

@@ -10,7 +10,7 @@ use super::truth::Truth;
 
 /// A rule's ports are its admin's intent when they are at most this many; more is a catch-all such as
 /// `tcp dport != { 22, 80 }`.
-const EXPLICIT_PORTS: u32 = 32_768;
+pub(super) const EXPLICIT_PORTS: u32 = 32_768;
 
 /// The ports on their way: surely here, or here under a condition.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,7 @@
 //! Where an accept belongs: after every ban it can stand after, directly before what closes the ports.
 
+mod refusing;
+
 use crate::backend::{Desired, Refusal};
 use crate::detect;
 use crate::model::ports::{PortRange, PortSet};
@@ -196,10 +198,15 @@ fn next(
         return Err(no_place(judgement, todo.clone()));
     };
     let ports = block.ports.intersection(todo);
-    let (spot, local_only) = stand_before(ruleset, block, desired).map_err(|mut refusal| {
-        refusal.ports = ports.clone();
-        refusal
-    })?;
+    let (spot, local_only) = stand_before(ruleset, block, desired)
+        .and_then(|(spot, local_only)| {
+            let spot = refusing::before_refusals(ruleset, judgement, spot, block, desired.force)?;
+            Ok((spot, local_only))
+        })
+        .map_err(|mut refusal| {
+            refusal.ports = ports.clone();
+            refusal
+        })?;
     // The whole wanted range, so that it stays one rule, but nothing that is refused or that a rule names further on.
     let named = judgement
         .blocks

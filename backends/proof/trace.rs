@@ -61,10 +61,10 @@ pub(crate) struct Block {
 
 /// Ports that may be stopped, or may be let through, where the opposite is the rule.
 #[derive(Clone, Debug)]
-pub(super) struct Doubt {
-    pub(super) spot: Spot,
-    pub(super) ports: PortSet,
-    pub(super) unknown: bool,
+pub(crate) struct Doubt {
+    pub(crate) spot: Spot,
+    pub(crate) ports: PortSet,
+    pub(crate) unknown: bool,
 }
 
 /// What one base chain does with a port set.

@@ -24,6 +24,8 @@ pub struct Judgement {
     /// What keeps ports from being open and is no block that an accept could stand before.
     pub obstacles: Vec<Obstacle>,
     pub(crate) blocks: Vec<Block>,
+    /// Where packets may be stopped, though nothing there surely stops them.
+    pub(crate) doubts: Vec<Doubt>,
     bans: Vec<Spot>,
 }
 
@@ -544,6 +546,7 @@ fn combine(family: Family, ports: &PortSet, ways: &[Way<'_>]) -> Judgement {
         map: ReachMap { family, entries },
         obstacles: obstacles(ways),
         blocks: ways.iter().flat_map(|way| way.blocks.clone()).collect(),
+        doubts: ways.iter().flat_map(|way| way.doubts.clone()).collect(),
         bans: ways.iter().flat_map(|way| way.bans.clone()).collect(),
     }
 }

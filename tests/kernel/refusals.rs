@@ -94,6 +94,35 @@ fn bans_behind_the_block() {
     story.remove_restores();
 }
 
+/// An accept stands before what only chooses how to refuse, but not before what keeps anybody else out.
+#[test]
+fn behind_or_beside_a_limited_reject() {
+    if !ready(&["nft", "ip"]) {
+        return;
+    }
+    for (ruleset, word) in [
+        (
+            include_str!("rulesets/limited-reject-bans-behind.nft"),
+            "bans sources",
+        ),
+        (
+            include_str!("rulesets/limited-reject-and-protections.nft"),
+            "limit rate over 1000/second",
+        ),
+        (include_str!("rulesets/odd-packets.nft"), "looks intended"),
+    ] {
+        let world = World::new();
+        world.load(ruleset);
+        let story = Story::begin(&world);
+        refuses(&story, word);
+        refuses(&story, "--force");
+        let sync = world.pasvsync(&["sync", "--force"]).expect(0);
+        assert!(sync.changed(), "{sync:?}");
+        story.assert_reached(FIRST);
+        story.remove_restores();
+    }
+}
+
 /// A table that firewalld makes anew at every reload is firewalld's to edit.
 #[test]
 fn a_managers_table() {

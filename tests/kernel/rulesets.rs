@@ -40,6 +40,7 @@ opens! {
     chain_shared_with_ban: "chain-shared-with-ban.nft", blocked in "drp";
     goto: "goto.nft", blocked in "input";
     rate_limit_before: "rate-limit-before.nft", blocked in "input";
+    arch_linux: "arch-linux.nft", blocked in "input";
 }
 
 /// A chain that forward shares, and a block where input and forward are still one: opening the host must not open

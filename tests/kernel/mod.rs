@@ -19,6 +19,7 @@ pub(crate) mod like_csf;
 mod like_csf_hosts;
 mod mixture;
 mod oracle;
+mod ordinary;
 mod placement;
 mod real_csf;
 mod real_daemons;

@@ -287,6 +287,16 @@ impl Packet<'_> {
                 present,
                 ..
             } => self.fib(*destination, *result, *present, bytes),
+            Field::Extension { ipv6, present, .. } => {
+                match (self.family, ipv6) {
+                    (Family::Ipv4, false) | (Family::Ipv6, true) if *present => {
+                        bytes.push(Byte::known(0));
+                    }
+                    // Older kernels looked for IPv6's headers in IPv4's packets.
+                    (Family::Ipv4, true) => bytes.extend((0..length).map(|_| Byte::other())),
+                    _ => return None,
+                }
+            }
             Field::Constant(data) => push(bytes, data),
             Field::Unknown { uncertainty, .. } => {
                 bytes.extend((0..length).map(|_| Byte::from(Origin::Unknown(*uncertainty))));

@@ -6,7 +6,7 @@ use crate::support::world::World;
 
 /// Rules of `INPUT`; each is loaded once with the policy as it stands and `-j DROP`, and once with policy `DROP` and
 /// `-j ACCEPT` behind an accept of established connections.
-const MATCHES: [&str; 72] = [
+const MATCHES: [&str; 81] = [
     "-p tcp --dport 50000",
     "-p tcp ! --dport 50000:50050",
     "-p tcp -m multiport --dports 21,50000:50050",
@@ -79,6 +79,15 @@ const MATCHES: [&str; 72] = [
     "-p tcp --dport 50000 -m quota --quota 1",
     "-p tcp --dport 50000 -m devgroup ! --src-group 0",
     "-p tcp --dport 50000 -m socket",
+    "-p tcp --dport 50000 -m rt --rt-type 0",
+    "-p tcp --dport 50000 -m rt ! --rt-type 0",
+    "-p tcp --dport 50000 -m frag ! --fragid 5",
+    "-p tcp --dport 50000 -m hbh",
+    "-p tcp --dport 50000 -m dst",
+    "-p tcp --dport 50000 -m ipv6header --header prot",
+    "-p tcp --dport 50000 -m ipv6header --header prot --soft",
+    "-p tcp --dport 50000 -m ipv6header ! --header prot --soft",
+    "-p tcp --dport 50000 -m ipv6header --header frag --soft",
 ];
 
 #[test]

@@ -108,6 +108,17 @@ judged! {
     an_accept_for_one: [Restricted, Closed],
         "ip saddr 192.0.2.1 tcp dport 50000 accept; tcp dport 50000 drop",
         [""];
+    /// A prefix is as wide in a set as it is in a rule.
+    a_prefix_in_a_rule: [Open, Open],
+        "ip saddr 36.0.0.0/8 tcp dport 50000 drop",
+        [""];
+    a_prefix_in_a_set: [Open, Open],
+        "ip saddr @four tcp dport 50000 drop; ip saddr { 37.0.0.0/8, 1.1.1.0/24 } tcp dport 50000 drop",
+        [set("four", INTERVAL4, ["36.0.0.0/8".to_owned()].into_iter())];
+    /// None of the elements is wide, all of them together are everything.
+    prefixes_that_add_up: [Restricted, Open],
+        "ip saddr @four tcp dport 50000 drop",
+        [set("four", INTERVAL4, (60..224).map(|first| format!("{first}.0.0.0/8")))];
     single_addresses: [Open, Open],
         "ip saddr @four drop",
         [set("four", "ipv4_addr", single(""))];

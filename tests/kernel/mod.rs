@@ -20,6 +20,7 @@ mod like_csf_hosts;
 mod mixture;
 mod neighbours;
 mod oracle;
+mod ordinary;
 mod placement;
 mod real_csf;
 mod real_daemons;

@@ -53,7 +53,6 @@ opens! {
     red_hats_default: "rhel", blocked in "INPUT";
     policy_drop_and_fail2ban: "fail2ban", blocked in "INPUT";
     cpanel: "cpanel", blocked in "INPUT";
-    limited_reject: "limited-reject", blocked in "INPUT";
     docker: "docker", blocked in "INPUT";
     a_chain_shared_with_forwarding: "rh-firewall", blocked in "RH-Firewall-1-INPUT";
 }

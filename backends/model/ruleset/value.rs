@@ -84,6 +84,15 @@ pub enum Field {
         /// Whether only the presence of a route is wanted (one byte, 0 or 1).
         present: bool,
     },
+    /// An extension header of IPv6, or an option of IPv4's header: the packets of an ordinary TCP connection have none.
+    Extension {
+        /// Of IPv6; otherwise an option of IPv4.
+        ipv6: bool,
+        /// Whether only its presence is wanted (one byte, 0 or 1).
+        present: bool,
+        /// In the words of nft or iptables, such as `exthdr frag`.
+        text: String,
+    },
     /// A constant.
     Constant(Vec<u8>),
     /// Something that is known only when the packet is there.

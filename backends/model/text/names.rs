@@ -193,7 +193,9 @@ pub(super) fn field_name(part: &Part, context: Context) -> String {
             result,
             ..
         } => return fib_name(*destination, *input_interface, *result),
-        Field::Unknown { text, .. } => return Clean(text).to_string(),
+        Field::Unknown { text, .. } | Field::Extension { text, .. } => {
+            return Clean(text).to_string();
+        }
         Field::Constant(bytes) => return hexadecimal(bytes, false),
         Field::NetworkFamily => "meta nfproto",
         Field::TransportProtocol => "meta l4proto",

@@ -66,7 +66,7 @@ pub(super) fn operand(part: &Part, data: &[u8], context: Context) -> String {
             bit_names(plain, bits_of(&part.field), ",")
         }
         Field::Mark(_) => format!("{plain:#010x}"),
-        Field::Fib { present: true, .. } => {
+        Field::Fib { present: true, .. } | Field::Extension { present: true, .. } => {
             String::from(if plain == 0 { "missing" } else { "exists" })
         }
         Field::Fib {
@@ -84,7 +84,9 @@ pub(super) fn operand(part: &Part, data: &[u8], context: Context) -> String {
             ..
         } => address(data, part),
         Field::Payload { .. } => payload_operand(part, data, plain, context),
-        Field::Unknown { .. } | Field::Constant(_) => format!("{plain:#x}"),
+        Field::Unknown { .. } | Field::Extension { .. } | Field::Constant(_) => {
+            format!("{plain:#x}")
+        }
         _ => plain.to_string(),
     }
 }

@@ -286,7 +286,16 @@ impl Body<'_> {
         } else {
             data.number(EXTENSION_LENGTH)?
         };
-        self.load(register, other(text), length)
+        let field = match (header, kind) {
+            // What is no header, such as `exthdr 6` for TCP itself, may be found.
+            ("exthdr", 0 | 43 | 44 | 60 | 135) | ("ip option", 1..) => Field::Extension {
+                ipv6: header == "exthdr",
+                present,
+                text,
+            },
+            _ => other(text),
+        };
+        self.load(register, field, length)
     }
 
     /// Loads of which only the name and the length matter; the destination register's attribute is given.

@@ -102,17 +102,45 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
             Some(())
         }
         "hashlimit" | "connlimit" => rate_or_excess(body, name, revision, info),
+        "dst" | "frag" | "hbh" | "rt" | "srh" if body.family == TableFamily::Ip6 => {
+            without_extension(body, name);
+            Some(())
+        }
+        "ipv6header" => ipv6_headers(body, info),
         // Of other protocols than TCP, or different for each packet.
         "ah" | "bpf" | "cgroup" | "cluster" | "connbytes" | "connlabel" | "cpu" | "dccp"
         | "dscp" | "dst" | "ecn" | "esp" | "eui64" | "frag" | "hbh" | "helper" | "hl" | "icmp"
-        | "ipcomp" | "ipv6header" | "ipvs" | "l2tp" | "length" | "mh" | "nfacct" | "osf"
-        | "owner" | "physdev" | "policy" | "quota" | "rateest" | "realm" | "rt" | "sctp"
-        | "socket" | "srh" | "statistic" | "string" | "tcpmss" | "time" | "tos" | "ttl" | "u32" => {
+        | "ipcomp" | "ipvs" | "l2tp" | "length" | "mh" | "nfacct" | "osf" | "owner"
+        | "physdev" | "policy" | "quota" | "rateest" | "realm" | "rt" | "sctp" | "socket"
+        | "srh" | "statistic" | "string" | "tcpmss" | "time" | "tos" | "ttl" | "u32" => {
             body.condition(Uncertainty::Other, format!("-m {name}"));
             Some(())
         }
         _ => None,
     }
+}
+
+/// Of a packet without the header these matches are false, inverted or not (`rt_mt6`, `frag_mt6`, `hbh_mt6`, `srh_mt6`).
+fn without_extension(body: &mut Body<'_>, name: &str) {
+    let field = Field::Extension {
+        ipv6: true,
+        present: true,
+        text: format!("-m {name}"),
+    };
+    let (operator, data) = (Operator::Equal, vec![1]);
+    body.test(Value::field(field, 1), Test::Compare { operator, data });
+}
+
+/// `struct ip6t_ipv6header_info`: which headers there are; an ordinary packet has none but TCP's (`MASK_PROTO`).
+fn ipv6_headers(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
+    const ORDINARY: u8 = 1;
+    let (wanted, inverted, soft) = (info.byte(0)?, info.byte(1)?, info.byte(2)? != 0);
+    match (soft && inverted == 0, wanted & !ORDINARY) {
+        (true, 0) => body.neutral("-m ipv6header"),
+        (true, _) => without_extension(body, "ipv6header"),
+        _ => body.condition(Uncertainty::Other, "-m ipv6header"),
+    }
+    Some(())
 }
 
 /// Equal, or, inverted, not equal.

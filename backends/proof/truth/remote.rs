@@ -75,7 +75,12 @@ pub(super) fn remote_between(bytes: &[Byte], first: &[u8], last: &[u8], about: A
     if low == from && high == to {
         return Truth::always();
     }
-    let narrow = high - low <= (to - from) >> narrow_bits(about);
+    // As wide as a prefix may be that is tested bit by bit: the interval of an IPv4 set's element is of the whole 2^32.
+    let all = match (about.family, bytes.len()) {
+        (Family::Ipv4, 4) => u128::from(u32::MAX),
+        _ => to - from,
+    };
+    let narrow = high - low <= all >> narrow_bits(about);
     if narrow {
         let unused = if about.family == Family::Ipv6 {
             USED_BITS

@@ -14,6 +14,7 @@ mod leftovers;
 mod listing;
 mod memory;
 mod permanent;
+mod questions;
 mod records;
 pub mod ruleset;
 mod runtime;
@@ -445,6 +446,9 @@ impl Backend for Firewalld {
             Layer::Runtime => self.apply_runtime(edits),
             Layer::Permanent => {
                 self.permanent()?.agree(&self.bus, edits)?;
+                for edit in edits {
+                    edit.make_sure_of_room(&self.folders)?;
+                }
                 self.make(edits).map_err(|unfinished| unfinished.error)
             }
         }

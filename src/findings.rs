@@ -137,6 +137,16 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "the value stands in quotes, which this daemon takes literally",
     ),
     (
+        "range-beyond-written",
+        Severity::Error,
+        "the daemon makes a range of the mistaken one that goes beyond it: opened with --force only",
+    ),
+    (
+        "daemon-not-read",
+        Severity::Error,
+        "a daemon runs, or was named, whose configuration is not found: nothing is opened or closed",
+    ),
+    (
         "single-bound",
         Severity::Warning,
         "only one end of the range is set: the daemon fills in the other",
@@ -300,6 +310,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "beside-netfilter",
         Severity::Warning,
         "an XDP program or tc filters are at an interface: they may stop packets that the firewall lets in",
+    ),
+    (
+        "no-neighbour-discovery",
+        Severity::Warning,
+        "the rules stop IPv6's neighbour discovery: over IPv6 nobody reaches this host, whatever the ports' verdicts",
     ),
     (
         "managed-table",

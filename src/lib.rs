@@ -25,6 +25,7 @@ pub mod helpers;
 pub mod history;
 pub mod journal;
 pub mod listeners;
+pub mod neighbours;
 pub mod passive;
 pub mod printer;
 pub mod process;

@@ -7,6 +7,9 @@ use firewall::model::reach::{Family, Reach, ReachEntry, ReachMap};
 use firewall::model::ruleset::Ruleset;
 use firewall::{Error, ErrorKind, boot, proof};
 
+use crate::findings::Finding;
+use crate::neighbours;
+
 /// What was found, and done, in one layer of one backend.
 #[derive(Clone, Debug)]
 pub struct LayerOutcome {
@@ -22,6 +25,8 @@ pub struct LayerOutcome {
     pub refusals: Vec<Refusal>,
     /// A rule that assigns the connection tracking helper for FTP.
     pub helper: Option<String>,
+    /// That nobody can look up this host's IPv6 addresses now.
+    pub neighbours: Option<Finding>,
 }
 
 /// What was found, and done, in one backend.
@@ -37,6 +42,8 @@ pub struct BackendOutcome {
     pub filters: bool,
     /// A rule that assigns the connection tracking helper for FTP.
     pub helper: Option<String>,
+    /// That nobody can look up this host's IPv6 addresses now.
+    pub neighbours: Option<Finding>,
 }
 
 /// How often a run starts over because the ruleset moved under it.
@@ -78,6 +85,7 @@ pub fn reconcile<B: Backend>(
         changed: false,
         filters: false,
         helper: None,
+        neighbours: None,
     };
     for layer in backend.layers() {
         let (found, filters) = match reconcile_layer(backend, layer, desired, mode) {
@@ -90,6 +98,7 @@ pub fn reconcile<B: Backend>(
             outcome.filters = filters;
         }
         outcome.helper = outcome.helper.or_else(|| found.helper.clone());
+        outcome.neighbours = outcome.neighbours.or_else(|| found.neighbours.clone());
         outcome.layers.push(found);
     }
     look_again(backend, desired, mode, &mut outcome)?;
@@ -140,6 +149,7 @@ fn unjudged(error: &anyhow::Error, desired: &Desired) -> Option<(LayerOutcome, b
         edits: Vec::new(),
         refusals: vec![refusal],
         helper: None,
+        neighbours: None,
     };
     Some((outcome, true))
 }
@@ -165,6 +175,7 @@ fn reconcile_layer<B: Backend>(
             edits: Vec::new(),
             refusals: Vec::new(),
             helper: None,
+            neighbours: None,
         };
         return Ok((outcome, proof.filters));
     }
@@ -176,6 +187,8 @@ fn reconcile_layer<B: Backend>(
         };
         let filters = filters(&ruleset);
         let helper = proof::helper(&ruleset, "ftp");
+        let asked = layer == Layer::Runtime && desired.families.contains(&Family::Ipv6);
+        let neighbours = asked.then(|| neighbours::about_rules(&ruleset)).flatten();
         let open = reach.iter().all(ReachMap::all_open);
         let done = |in_sync, reach, edits, refusals| LayerOutcome {
             layer,
@@ -184,6 +197,7 @@ fn reconcile_layer<B: Backend>(
             edits,
             refusals,
             helper: helper.clone(),
+            neighbours: neighbours.clone(),
         };
         if open && backend.settled(layer, &ruleset, desired) {
             if mode != Mode::Check {

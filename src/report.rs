@@ -271,11 +271,19 @@ impl Report {
         self.daemons.iter().any(|daemon| daemon.refuses.is_some())
     }
 
-    /// Whether something else listens on a passive port, and nothing is to be opened then.
-    pub fn exposes(&self) -> bool {
-        let mut findings = self.findings.iter();
-        findings
-            .any(|finding| finding.code == "exposed-service" && finding.severity == Severity::Error)
+    /// Whether the firewall is to be left as it is: a daemon refuses its configuration, or an error says that what it
+    /// wants is not known or not meant, or that something else would be exposed. `force` opens what is hardly meant.
+    pub fn withheld(&self, force: bool) -> bool {
+        let mut errors = self
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        self.refused()
+            || errors.any(|finding| match finding.code {
+                "exposed-service" | "daemon-not-read" => true,
+                "range-beyond-written" => !force,
+                _ => false,
+            })
     }
 
     /// Every wanted port.

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::find::{Boot, Loader};
-use super::sources::{Language, Source};
+use super::shape::Shape;
+use super::sources::{Language, Source, has_wildcards};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::file::copy_attributes;
 use crate::model::reach::Family;
@@ -44,11 +45,22 @@ pub(crate) fn load(
         root: &boot.root,
         replaced: &replaced,
     };
-    in_scratch(view, || {
-        boot.loaders
-            .iter()
-            .try_for_each(|loader| start(boot, loader))
-    })
+    let load = || {
+        in_scratch(view, || {
+            boot.loaders
+                .iter()
+                .try_for_each(|loader| start(boot, loader))
+        })
+    };
+    let ruleset = load()?;
+    // A folder that nft (1.0.6) cannot list is an empty one to it: then it reports success without the files in there.
+    if has_wildcards(sources, texts) && Shape::of(&load()?) != Shape::of(&ruleset) {
+        return Err(Error::new(
+            ErrorKind::Io,
+            "the next boot cannot be judged: loaded twice, the same files came to different rules",
+        ));
+    }
+    Ok(ruleset)
 }
 
 /// The interfaces whose names stand anywhere in files that nft reads. nft cannot put names together from pieces.
@@ -102,7 +114,7 @@ fn restore(family: Family, file: &Path) -> Result<()> {
         Family::Ipv4 => ("iptables-restore", "iptables-nft-restore"),
         Family::Ipv6 => ("ip6tables-restore", "ip6tables-nft-restore"),
     };
-    if !is_legacy(boots) {
+    if !is_legacy(boots)? {
         return run(boots, &[], Some(File::open(file)?));
     }
     // The older kernel interface cannot be read back over netlink. The same rules in nf_tables say the same; whether
@@ -112,13 +124,14 @@ fn restore(family: Family, file: &Path) -> Result<()> {
 }
 
 /// Whether a program is the variant for the kernel's older packet filter: its name leads to `xtables-legacy-multi`.
-fn is_legacy(program: &str) -> bool {
-    let path = find_program(program).and_then(|path| path.canonicalize().ok());
-    let name = path
-        .as_deref()
-        .and_then(Path::file_name)
-        .map(ToOwned::to_owned);
-    name.is_some_and(|name| name.to_string_lossy().contains("legacy"))
+fn is_legacy(program: &str) -> Result<bool> {
+    let Some(path) = find_program(program) else {
+        return Ok(false);
+    };
+    // Taken for the other variant, it would load its rules where nobody looks.
+    let real = fs_err::canonicalize(path)?;
+    let name = real.file_name().unwrap_or_default().to_string_lossy();
+    Ok(name.contains("legacy"))
 }
 
 /// The programs that the loaders are.

@@ -1,5 +1,6 @@
 //! The files that boot's loaders read, and the files that those include.
 
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -88,7 +89,7 @@ fn gather(
         bytes,
     });
     for include in includes {
-        for file in included_files(boot, path, &include) {
+        for file in included_files(boot, path, &include)? {
             gather(
                 boot,
                 &file,
@@ -103,7 +104,7 @@ fn gather(
 
 /// The files that an include may mean. nft's versions differ on where a relative path counts from; a file too many does
 /// no harm, since nft itself decides what is loaded.
-fn included_files(boot: &Boot, from: &Path, pattern: &str) -> Vec<PathBuf> {
+fn included_files(boot: &Boot, from: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
     let pattern = Path::new(pattern);
     let mut files = Vec::new();
     let folders = [
@@ -112,17 +113,32 @@ fn included_files(boot: &Boot, from: &Path, pattern: &str) -> Vec<PathBuf> {
         from.parent().unwrap_or(Path::new("/")),
     ];
     for folder in folders {
-        for file in expand(boot, &folder.join(pattern)) {
+        for file in expand(boot, &folder.join(pattern))? {
             if !files.contains(&file) {
                 files.push(file);
             }
         }
     }
-    files
+    Ok(files)
+}
+
+/// Whether a file names others by a pattern.
+pub(crate) fn has_wildcards(sources: &[Source], texts: &[Vec<u8>]) -> bool {
+    let mut files = sources.iter().zip(texts);
+    files.any(|(source, text)| {
+        matches!(source.language, Language::Nft { .. })
+            && super::nft_text::includes(text)
+                .iter()
+                .any(|include| is_pattern(include))
+    })
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '['])
 }
 
 /// The plain files that a path with wildcards stands for, by name.
-fn expand(boot: &Boot, pattern: &Path) -> Vec<PathBuf> {
+fn expand(boot: &Boot, pattern: &Path) -> Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::from("/")];
     for component in pattern.components() {
         match component {
@@ -135,25 +151,34 @@ fn expand(boot: &Boot, pattern: &Path) -> Vec<PathBuf> {
             }
             Component::Normal(name) => {
                 let name = name.to_string_lossy();
-                found = found
-                    .iter()
-                    .flat_map(|path| step(boot, path, &name))
-                    .collect();
+                let mut next = Vec::new();
+                for path in &found {
+                    next.extend(step(boot, path, &name)?);
+                }
+                found = next;
             }
             _ => {}
         }
     }
     found.retain(|path| boot.real(path).is_file());
-    found
+    Ok(found)
 }
 
 /// The entries of a folder that match one component of a pattern.
-fn step(boot: &Boot, folder: &Path, name: &str) -> Vec<PathBuf> {
-    if !name.contains(['*', '?', '[']) {
-        return vec![folder.join(name)];
+fn step(boot: &Boot, folder: &Path, name: &str) -> Result<Vec<PathBuf>> {
+    if !is_pattern(name) {
+        return Ok(vec![folder.join(name)]);
     }
-    let entries = read_dir(&boot.real(folder)).into_iter().flatten();
-    let names = entries.flatten().map(|entry| entry.file_name());
+    let real = boot.real(folder);
+    let entries = read_dir(&real).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let entries = match entries {
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Vec::new(),
+        entries => entries.map_err(|source| {
+            let message = format!("cannot list the folder `{}`", real.display());
+            Error::new(ErrorKind::Io, message).with_source(source)
+        })?,
+    };
+    let names = entries.into_iter().map(|entry| entry.file_name());
     let mut names: Vec<_> = names
         .filter(|entry| {
             let entry = entry.to_string_lossy();
@@ -162,7 +187,7 @@ fn step(boot: &Boot, folder: &Path, name: &str) -> Vec<PathBuf> {
         })
         .collect();
     names.sort();
-    names.iter().map(|name| folder.join(name)).collect()
+    Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
 /// glob(7). A bracket expression matches any one byte: a file too many does no harm.
@@ -276,7 +301,7 @@ mod tests {
         }
         let boot = Boot::find(root.path());
         let pattern = format!("/{}1.nft", "*/../".repeat(40));
-        let found = expand(&boot, pattern.as_ref());
+        let found = expand(&boot, pattern.as_ref()).unwrap();
         assert_eq!(found, [PathBuf::from("/1.nft")]);
     }
 }

@@ -1,6 +1,7 @@
 //! `csf -r`: the last resort. It sets every policy to ACCEPT and flushes all rules before it makes them anew, which takes
 //! about a second, and takes other programs' chains with it. So it is run only when asked for.
 
+use std::io::{Read as _, Seek as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -45,22 +46,29 @@ pub(super) fn restart(root: &Path, conf: &Conf) -> Result<()> {
     let command = command(conf);
     tracing::info!("{command}");
     let argument = command.trim_start_matches("csf ");
-    let output = Command::new(PROGRAM)
+    // A file, not a pipe: what it starts may keep its standard output open for good.
+    let mut printed = tempfile::tempfile()?;
+    let status = Command::new(PROGRAM)
         .arg(argument)
         .stdin(Stdio::null())
-        .output()
+        .stdout(printed.try_clone()?)
+        .stderr(Stdio::null())
+        .status()
         .map_err(|source| {
             Error::new(ErrorKind::Unsupported, format!("cannot start `{PROGRAM}`"))
                 .with_source(source)
         })?;
     let reason = std::fs::read_to_string(file::path(root, ERROR_FILE)).ok();
-    if output.status.success() && reason.is_none() {
+    if status.success() && reason.is_none() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stdout);
+    let mut said = Vec::new();
+    printed.rewind()?;
+    printed.read_to_end(&mut said)?;
+    let said = String::from_utf8_lossy(&said);
     let last = said.lines().rev().find(|line| line.contains("rror"));
     let words = reason.as_deref().or(last).unwrap_or_default().trim();
-    let message = format!("`{command}` failed ({}): {words}", output.status);
+    let message = format!("`{command}` failed ({status}): {words}");
     Err(Error::new(ErrorKind::Refused, message))
 }
 

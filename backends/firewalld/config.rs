@@ -14,6 +14,7 @@ mod others;
 mod rich;
 mod rules;
 mod text;
+mod version;
 pub(crate) mod xml;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,9 @@ pub use self::objects::{Named, Network, Place, Policy, Rules, Service, Source, T
 use self::rules::Context;
 use self::text::PortNames;
 pub(crate) use self::text::Protocol;
+pub(crate) use self::version::Version;
 use self::xml::{Document, Element};
+use super::{DESCRIPTION, SERVICE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ruleset::Table;
 
@@ -44,6 +47,15 @@ const USR: &str = "/usr/lib/firewalld";
 /// What to do about a file that firewalld does not take.
 const HINT: &str = "firewalld would start in the state FAILED and filter with its stock configuration: mend the file, `firewall-cmd --check-config` tells when it is well";
 
+/// What to do about the file of the service of ours: nobody edits it, so firewalld was cut short while it wrote it. Zones
+/// may have the service, so without the file firewalld would not start either.
+fn own_hint(path: &Path) -> String {
+    format!(
+        "firewalld was cut short while it wrote this, and would start in the state FAILED; write it anew, and run pasvsync again: echo '<service><description>{DESCRIPTION}</description></service>' > {}",
+        path.display()
+    )
+}
+
 /// Which packet filter firewalld writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirewallBackend {
@@ -51,32 +63,6 @@ pub enum FirewallBackend {
     Nftables,
     /// The tables of iptables and ip6tables.
     Iptables,
-}
-
-/// The version of firewalld that is installed, where it can be told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Version(Option<(u32, u32)>);
-
-impl Version {
-    /// firewalld 1 goes on without many a faulty element where firewalld 2 does not start.
-    pub(crate) fn is_1(self) -> bool {
-        matches!(self.0, Some((1, _)))
-    }
-
-    /// Whether it may be firewalld 2.
-    pub(crate) fn may_be_2(self) -> bool {
-        self.0.is_none_or(|(major, _)| major >= 2)
-    }
-
-    /// How many letters the name of a zone and of a policy may have (`max_zone_name_len` and `max_policy_name_len` in
-    /// firewalld's `functions.py`): at first as many as leave room for `POST_` and `_allow` in a chain's name.
-    fn longest_names(self) -> (usize, usize) {
-        match self.0 {
-            Some((2, 4)) => (128, 128),
-            Some(version) if version >= (2, 5) => (96, 128),
-            _ => (17, 18),
-        }
-    }
 }
 
 /// Everything that firewalld reads when it starts, as far as it can decide about TCP to this host.
@@ -122,7 +108,7 @@ impl Configuration {
     pub fn read_in(root: &Path, folders: &Folders) -> Result<Self> {
         let root = std::path::absolute(root)?;
         let disk = Disk::new(&root, folders);
-        let version = version(&disk)?;
+        let version = Version::installed(&disk)?;
         let services = disk.read(Path::new("/etc/services"))?.unwrap_or_default();
         let ports = PortNames::parse(&String::from_utf8_lossy(&services));
         let reader = Reader {
@@ -503,32 +489,6 @@ fn combine(zone: &mut Zone, part: Zone) {
     zone.priority = zone.priority.take().or(part.priority);
 }
 
-/// The installed version, which firewalld's own Python package tells.
-fn version(disk: &Disk<'_>) -> Result<Version> {
-    for python in disk.list(Path::new("/usr/lib"))? {
-        if !python.starts_with("python3") {
-            continue;
-        }
-        for packages in ["dist-packages", "site-packages"] {
-            let path = Path::new("/usr/lib").join(&python).join(packages);
-            let bytes = disk.read(&path.join("firewall/config/__init__.py"))?;
-            let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix("VERSION = "));
-            let mut numbers = line
-                .unwrap_or_default()
-                .trim_matches(['\'', '"'])
-                .split('.')
-                .map(str::parse);
-            if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) {
-                return Ok(Version(Some((major, minor))));
-            }
-        }
-    }
-    Ok(Version(None))
-}
-
 /// Elements with their attributes.
 type Elements = &'static [(&'static str, &'static [&'static str])];
 
@@ -591,5 +551,8 @@ fn refused(path: &Path, bytes: &[u8], at: usize, message: &str) -> Error {
 }
 
 fn refused_at(place: &Place, message: &str) -> Error {
-    Error::new(ErrorKind::Refused, format!("{place}: {message}")).with_hint(HINT)
+    let own = place.path.ends_with(format!("services/{SERVICE}.xml"));
+    let hint = Some(own_hint(&place.path)).filter(|_| own);
+    let hint = hint.unwrap_or_else(|| HINT.to_owned());
+    Error::new(ErrorKind::Refused, format!("{place}: {message}")).with_hint(hint)
 }

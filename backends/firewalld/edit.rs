@@ -1,12 +1,18 @@
 //! The edits, as firewalld makes them and as an admin would type them.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::bus::{Bus, Exception};
+use super::config::Folders;
 use super::records::{Record, What};
 use super::{DESCRIPTION, SERVICE, permanent};
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::file::make_sure_of_room;
 use crate::model::ports::{PortRange, PortSet};
+
+/// What firewalld writes for us is no larger, in bytes, than this and what is there already.
+const ADDED: usize = 8192;
 
 /// One change, printed as an admin would type it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,6 +225,33 @@ impl Edit {
     /// Whether it adds something, rather than taking it away.
     pub(super) fn adds(&self) -> bool {
         matches!(self, Self::AddPort { .. } | Self::AddService { .. })
+    }
+
+    /// The file that firewalld writes for it, if it is permanent.
+    fn file(&self, folders: &Folders) -> Option<PathBuf> {
+        let (folder, name) = match self {
+            Self::NewService { .. } | Self::ChangeService { .. } | Self::DeleteService { .. } => {
+                ("services", SERVICE)
+            }
+            Self::AddToZone { zone } | Self::TakeFromZone { zone } => ("zones", zone.as_str()),
+            _ => return None,
+        };
+        Some(folders.system.join(folder).join(format!("{name}.xml")))
+    }
+
+    /// Makes sure that there is room for the file that firewalld writes for it: where there is none, firewalld (1.3.3)
+    /// leaves the file empty, and does not start with it.
+    ///
+    /// # Errors
+    /// Why the file cannot be written.
+    pub(super) fn make_sure_of_room(&self, folders: &Folders) -> Result<()> {
+        let Some(path) = self.file(folders) else {
+            return Ok(());
+        };
+        // firewalld keeps the old one beside it.
+        let old = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let old = usize::try_from(old).unwrap_or(usize::MAX);
+        make_sure_of_room(&path, old.saturating_mul(2).saturating_add(ADDED))
     }
 
     /// Has firewalld make it.

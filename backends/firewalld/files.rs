@@ -375,6 +375,7 @@ fn stand_ins(configuration: &Configuration) -> Vec<Interface> {
             loopback: false,
             bridge: false,
             stacked: false,
+            unresolved: false,
             master: None,
             addresses: Vec::new(),
         });

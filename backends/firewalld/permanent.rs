@@ -23,7 +23,7 @@ use crate::model::reach::Reach;
 use crate::model::ruleset::{Interface, Ruleset, Table};
 use crate::proof;
 
-/// firewalld looks at its files every five seconds.
+/// firewalld looks at a file five seconds after it has changed; since 2.5 it only warns, and waits for a reload.
 const NOTICED_WITHIN: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(250);
 

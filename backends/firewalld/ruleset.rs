@@ -305,8 +305,12 @@ impl<'a> Writer<'a> {
         let list = format!("{hook}_ZONES");
         for (zone, _, mut statements) in entries {
             let chain = self.name(kind, &format!("{prefix}_{zone}"));
-            // From a zone that decides nothing the packet comes back, and firewalld 2 tries the next.
-            let next = kind == Kind::Filter && !configuration.version.is_1();
+            // From a zone that decides nothing the packet comes back, and firewalld 2 tries the next; for what is translated
+            // it does since 2.5.
+            let next = match kind {
+                Kind::Filter => !configuration.version.is_1(),
+                Kind::Nat => configuration.version.is_2_5(),
+            };
             statements.push(if next { jump(chain) } else { goto(chain) });
             self.add(kind, &list, statements);
         }

@@ -17,6 +17,7 @@ fn ethernet(name: &str) -> Interface {
         loopback: false,
         bridge: false,
         stacked: false,
+        unresolved: false,
         master: None,
         addresses: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
     }

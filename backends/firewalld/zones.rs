@@ -6,11 +6,12 @@
 
 use std::net::IpAddr;
 
+use super::questions::{asking, is_led_to, questions};
 use crate::backend::{Desired, Refusal};
 use crate::detect::{self, Manager};
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::{Family, Reach};
-use crate::model::ruleset::{Chain, Field, Interface, Rule, Ruleset, Statement, Value, Verdict};
+use crate::model::ruleset::{Chain, Field, Interface, Rule, Ruleset, Statement, Value};
 use crate::own;
 use crate::proof::{self, Judgement, place};
 
@@ -166,7 +167,7 @@ impl Division {
         let zones = self.opened.iter().chain(&self.others);
         let mut found = Vec::new();
         for (zone, members) in zones.filter(|(known, _)| known.name == zone) {
-            for (question, family) in questions(zone, members)
+            for (question, family) in questions(ruleset, zone, members)
                 .iter()
                 .flat_map(|question| Family::BOTH.map(|family| (question, family)))
             {
@@ -260,7 +261,7 @@ fn lets_in(ruleset: &mut Ruleset, zone: &Zone, members: &Members, ports: &PortSe
             entries.any(|entry| gets_in(entry.reach))
         })
     };
-    questions(zone, members)
+    questions(ruleset, zone, members)
         .into_iter()
         .any(|question| asking(ruleset, question, some))
 }
@@ -272,8 +273,9 @@ pub(super) fn open(
     members: &Members,
     desired: &Desired,
 ) -> Option<PortSet> {
-    let questions = questions(zone, members);
-    if questions.is_empty() {
+    let questions = questions(ruleset, zone, members);
+    let unknown = !members.unasked.is_empty() && !is_led_to(ruleset, &zone.name);
+    if questions.is_empty() || unknown {
         return None;
     }
     let mut open = desired.ports.clone();
@@ -374,7 +376,7 @@ pub(super) fn blockers(
     desired: &Desired,
 ) -> Vec<Blocker> {
     let mut blockers = Vec::new();
-    for question in questions(zone, members) {
+    for question in questions(ruleset, zone, members) {
         for family in &desired.families {
             let found = asking(ruleset, question.clone(), |ruleset| {
                 blocked(ruleset, &proof::judge(ruleset, *family, &desired.ports))
@@ -414,93 +416,6 @@ pub(super) fn note(refusals: &mut Vec<Refusal>, refusal: Refusal) {
         Some(known) => known.ports = known.ports.union(&refusal.ports),
         None => refusals.push(refusal),
     }
-}
-
-/// Who is asked about.
-#[derive(Clone, Debug)]
-enum Question {
-    /// Unknown clients on these interfaces; without any, on one that may still come up.
-    Interfaces(Vec<Interface>),
-    /// Clients at these addresses, on any interface.
-    Sources(Vec<IpAddr>),
-    /// Whoever the zone takes in.
-    Whoever(String),
-}
-
-fn questions(zone: &Zone, members: &Members) -> Vec<Question> {
-    let mut questions = Vec::new();
-    if !members.sources.is_empty() {
-        questions.push(Question::Sources(members.sources.clone()));
-    }
-    if !members.interfaces.is_empty() || zone.default {
-        questions.push(Question::Interfaces(members.interfaces.clone()));
-    }
-    if !members.unasked.is_empty() {
-        questions.push(Question::Whoever(zone.name.clone()));
-    }
-    questions
-}
-
-/// Asks the ruleset about somebody else than it is about.
-fn asking<T>(ruleset: &mut Ruleset, question: Question, ask: impl FnOnce(&Ruleset) -> T) -> T {
-    let (interfaces, sources, only) = (
-        std::mem::take(&mut ruleset.interfaces),
-        std::mem::take(&mut ruleset.sources),
-        ruleset.sources_only,
-    );
-    let mut led: Option<Ruleset> = None;
-    match question {
-        Question::Whoever(zone) => {
-            ruleset.interfaces.clone_from(&interfaces);
-            ruleset.sources_only = false;
-            led = Some(all_into(ruleset, &zone));
-        }
-        Question::Interfaces(mut interfaces) => {
-            // One that is down will be asked about when it is up.
-            for interface in &mut interfaces {
-                interface.up = true;
-            }
-            ruleset.interfaces = interfaces;
-            ruleset.sources_only = false;
-        }
-        Question::Sources(sources) => {
-            ruleset.interfaces.clone_from(&interfaces);
-            ruleset.sources = sources;
-            ruleset.sources_only = true;
-        }
-    }
-    let answer = ask(led.as_ref().unwrap_or(ruleset));
-    ruleset.interfaces = interfaces;
-    ruleset.sources = sources;
-    ruleset.sources_only = only;
-    answer
-}
-
-/// The ruleset as it would be if every packet went to that zone: what leads some packets there leads all of them.
-fn all_into(ruleset: &Ruleset, zone: &str) -> Ruleset {
-    let mut led = ruleset.clone();
-    let leads = |statement: &Statement| {
-        matches!(statement, Statement::Verdict(Verdict::Goto(chain) | Verdict::Jump(chain))
-            if chain.strip_suffix(zone).is_some_and(|start| start.ends_with('_')))
-    };
-    let chains = led.tables.iter_mut().flat_map(|table| &mut table.chains);
-    for chain in chains.filter(|chain| chain.name.contains("_ZONES")) {
-        let Some(rules) = chain.rules.as_mut() else {
-            continue;
-        };
-        let verdict = rules.iter().find_map(|rule| {
-            let mut verdicts = rule.statements.iter();
-            verdicts.find(|statement| leads(statement)).cloned()
-        });
-        if let Some(verdict) = verdict {
-            let rule = Rule {
-                statements: vec![verdict].into(),
-                ..Rule::default()
-            };
-            rules.insert(0, rule);
-        }
-    }
-    led
 }
 
 /// The chains in which firewalld accepts what a zone lets in: of its nftables backend, and of its iptables backend.

@@ -406,6 +406,26 @@ fn failed(action: &str, path: &Path, source: std::io::Error) -> Error {
     }
 }
 
+/// Makes sure that another program could write so many bytes to a file, whose folder it may have to make first; nothing
+/// stays.
+///
+/// # Errors
+/// `Permission` or `Io` with the reason and a hint when the system refuses.
+pub fn make_sure_of_room(path: &Path, bytes: usize) -> Result<()> {
+    let mut beside = path;
+    while let Some(folder) = beside.parent()
+        && !folder.is_dir()
+    {
+        beside = folder;
+    }
+    let temporary = Temporary::create(beside)?;
+    let write = || {
+        (&temporary.file).write_all(&vec![b' '; bytes])?;
+        temporary.file.sync_all()
+    };
+    write().map_err(|source| failed("write a file beside", beside, source))
+}
+
 /// Writes a file of our own into a folder that only root can enter, made when it is missing; in one step, so that a
 /// reader sees the old one or the new one.
 ///

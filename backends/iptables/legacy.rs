@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 use iptables::IPTables;
@@ -20,7 +19,7 @@ use crate::model::ports::PortRange;
 use crate::model::reach::Family;
 use crate::model::ruleset::{Filter, Rule, Statement, Table, TableFamily};
 use crate::netfilter::ipsets;
-use crate::netfilter::scratch::{View, find_program, in_scratch, input, run};
+use crate::netfilter::scratch::{View, find_program, in_scratch, input, output, run};
 
 /// Seconds that an edit waits for the lock that all programs of iptables-legacy share.
 const WAIT: u32 = 5;
@@ -52,16 +51,18 @@ struct SavedChain {
 }
 
 impl Saved {
-    /// Reads the text; `None` for what iptables-legacy-save does not print, such as a table twice.
+    /// Reads the text; `None` for what iptables-legacy-save does not print, such as a table twice or without an end.
     fn parse(text: &str) -> Option<Self> {
         let mut tables: Vec<SavedTable> = Vec::new();
         // The chains of the last table by name.
         let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut inside = false;
         for line in text.lines() {
             if let Some(name) = line.strip_prefix('*') {
-                if tables.iter().any(|table| table.name == name) {
+                if inside || tables.iter().any(|table| table.name == name) {
                     return None;
                 }
+                inside = true;
                 places.clear();
                 tables.push(SavedTable {
                     name: name.to_owned(),
@@ -83,11 +84,13 @@ impl Saved {
                 let (name, rule) = rule.split_once(' ').unwrap_or((rule, ""));
                 let chain = tables.last_mut()?.chains.get_mut(*places.get(name)?)?;
                 chain.rules.push(rule.to_owned());
-            } else if !(line.is_empty() || line.starts_with('#') || line == "COMMIT") {
+            } else if line == "COMMIT" {
+                inside = false;
+            } else if !(line.is_empty() || line.starts_with('#')) {
                 return None;
             }
         }
-        Some(Self { tables })
+        (!inside).then_some(Self { tables })
     }
 
     fn rules(&mut self, table: &str, chain: &str) -> Option<&mut Vec<String>> {
@@ -197,15 +200,20 @@ impl Legacy {
 
     /// Whether the kernel has tables of this family. Asking iptables-legacy would make them.
     pub(crate) fn is_present(&self) -> Result<bool> {
+        Ok(!self.names()?.is_empty())
+    }
+
+    /// The names of the kernel's tables.
+    fn names(&self) -> Result<Vec<String>> {
         // `/proc/net` would be the namespace of the main thread.
         let path = match self.family {
             Family::Ipv4 => "/proc/thread-self/net/ip_tables_names",
             Family::Ipv6 => "/proc/thread-self/net/ip6_tables_names",
         };
         match std::fs::read_to_string(path) {
-            Ok(names) => Ok(!names.trim().is_empty()),
+            Ok(names) => Ok(names.lines().map(str::to_owned).collect()),
             // The kernel lacks the older packet filter, or the whole family.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => {
                 let kind = match error.kind() {
                     io::ErrorKind::PermissionDenied => ErrorKind::Permission,
@@ -223,24 +231,23 @@ impl Legacy {
             Family::Ipv6 => find_legacy("ip6tables-legacy-save", "ip6tables-save"),
         };
         let program = program.ok_or_else(|| self.missing("-save"))?;
-        let output = Command::new(&program)
-            .env("LC_ALL", "C")
-            .output()
-            .map_err(|source| {
-                let message = format!("cannot start `{}`", program.display());
-                Error::new(ErrorKind::Unsupported, message).with_source(source)
-            })?;
-        let words = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() {
-            let message = format!("{}: {}", program.display(), words.trim());
-            return Err(Error::new(ErrorKind::Refused, message));
-        }
-        let text = String::from_utf8_lossy(&output.stdout);
-        let saved = Saved::parse(&text).ok_or_else(|| {
-            let message = format!("`{}` printed something unknown", program.display());
+        let program = program.display().to_string();
+        let names = self.names()?;
+        let text = output(&program)?;
+        let unknown = || {
+            let message = format!("`{program}` printed something unknown");
             Error::new(ErrorKind::Protocol, message)
-        })?;
-        Ok((output.stdout, saved))
+        };
+        let saved = Saved::parse(&String::from_utf8_lossy(&text)).ok_or_else(unknown)?;
+        // It prints nothing, and reports success, when it cannot read those names or not write (1.8.9).
+        let printed = |name: &&String| saved.tables.iter().any(|table| table.name == **name);
+        if let Some(name) = names.iter().find(|name| !printed(name)) {
+            let message = format!(
+                "`{program}` reports success, and printed nothing of the kernel's table `{name}`"
+            );
+            return Err(Error::new(ErrorKind::Io, message));
+        }
+        Ok((text, saved))
     }
 
     /// The error when a program is not there.
@@ -403,9 +410,12 @@ fn tool(family: Family) -> Option<&'static str> {
 /// A program of iptables-legacy. Where there is no other iptables it has the plain name.
 fn find_legacy(name: &str, plain: &str) -> Option<PathBuf> {
     let is_legacy = |path: &PathBuf| {
-        let real = path.canonicalize().unwrap_or_default();
-        let name = real.file_name().unwrap_or_default().to_string_lossy();
-        !name.contains("nft")
+        let name = |real: PathBuf| {
+            real.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        };
+        let name = path.canonicalize().ok().and_then(name);
+        name.is_some_and(|name| !name.contains("nft"))
     };
     find_program(name).or_else(|| find_program(plain).filter(is_legacy))
 }

@@ -53,6 +53,8 @@ pub struct Interface {
     pub bridge: bool,
     /// Whether it lies on another interface of this host: a VLAN, a macvlan, one end of a veth pair.
     pub stacked: bool,
+    /// Whether nobody looks up hardware addresses there (`IFF_NOARP`).
+    pub unresolved: bool,
     /// The interface that it is a port or a part of: a bridge, a bond, a VRF.
     pub master: Option<String>,
     /// Its addresses, link-local ones included.

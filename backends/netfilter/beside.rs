@@ -4,29 +4,22 @@
 
 use netlink_sys::protocols;
 
-use super::attributes::{attributes, put, text};
-use super::netlink::{Channel, dump_route};
+use super::attributes::{attributes, text};
+use super::interfaces::{LINK_NAME, dump_links, link_header};
+use super::netlink::{Channel, dump_route, is_not_supported};
 use crate::error::{ErrorKind, Result};
 
 // linux/rtnetlink.h
-const GET_LINK: u16 = 18; // RTM_GETLINK
 const GET_DISCIPLINE: u16 = 38; // RTM_GETQDISC
 const GET_FILTER: u16 = 46; // RTM_GETTFILTER
-/// Without the counters (`RTEXT_FILTER_SKIP_STATS`).
-const SKIP_STATISTICS: u32 = 1 << 3;
 
 // linux/if_link.h
-const LINK_NAME: u16 = 3; // IFLA_IFNAME
-const LINK_FILTER: u16 = 29; // IFLA_EXT_MASK
 const LINK_PROGRAM: u16 = 43; // IFLA_XDP
 const PROGRAM_ATTACHED: u16 = 2; // IFLA_XDP_ATTACHED
-const FLAG_UP: u32 = 0x1; // IFF_UP
-const FLAG_LOOPBACK: u32 = 0x8; // IFF_LOOPBACK
 
 /// `TCA_KIND`.
 const KIND: u16 = 1;
-/// `struct ifinfomsg`; `struct tcmsg`.
-const LINK_HEADER: usize = 16;
+/// `struct tcmsg`.
 const CONTROL_HEADER: usize = 20;
 /// Where `clsact` and `ingress` have their filters (`TC_H_CLSACT` with `TC_H_MIN_INGRESS`, `TC_H_MIN_EGRESS`).
 const INGRESS: u32 = 0xffff_fff2;
@@ -62,9 +55,7 @@ fn look() -> Result<Vec<Beside>> {
     let mut channel = Channel::open(protocols::NETLINK_ROUTE)?;
     let mut found = Vec::new();
     let mut links: Vec<(u32, String)> = Vec::new();
-    let mut request = vec![0; LINK_HEADER];
-    put(&mut request, LINK_FILTER, &SKIP_STATISTICS.to_ne_bytes());
-    dump_route(&mut channel, GET_LINK, &request, |body| {
+    dump_links(&mut channel, |body| {
         if let Some((index, interface, program)) = link(body) {
             if program {
                 found.push(Beside {
@@ -85,8 +76,10 @@ fn look() -> Result<Vec<Beside>> {
             }
         }
     });
-    if let Err(error) = listed {
-        tracing::debug!("no traffic control: {error}");
+    match listed {
+        // A kernel without traffic control does not know the message.
+        Err(error) if is_not_supported(&error) => return Ok(found),
+        listed => listed?,
     }
     for (index, side) in filtered {
         let Some((_, interface)) = links.iter().find(|(link, _)| *link == index) else {
@@ -114,10 +107,8 @@ fn look() -> Result<Vec<Beside>> {
 
 /// Decodes a link message: number, name, and whether a program is attached; only of links that are up.
 fn link(body: &[u8]) -> Option<(u32, String, bool)> {
-    let (header, rest) = body.split_first_chunk::<LINK_HEADER>()?;
-    let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
-    let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
-    if flags & FLAG_UP == 0 || flags & FLAG_LOOPBACK != 0 {
+    let (interface, rest) = link_header(body)?;
+    if !interface.up || interface.loopback {
         return None;
     }
     let (mut name, mut program) = (None, false);
@@ -131,7 +122,7 @@ fn link(body: &[u8]) -> Option<(u32, String, bool)> {
             _ => {}
         }
     }
-    Some((u32::from_ne_bytes([i0, i1, i2, i3]), name?, program))
+    Some((interface.index, name?, program))
 }
 
 /// Decodes a message of traffic control: the interface's number and the kind.

@@ -16,7 +16,7 @@ const GET_ADDRESS: u16 = 22; // RTM_GETADDR
 const SKIP_STATISTICS: u32 = 1 << 3;
 
 // linux/if_link.h, if_addr.h
-const LINK_NAME: u16 = 3; // IFLA_IFNAME
+pub(super) const LINK_NAME: u16 = 3; // IFLA_IFNAME
 const LINK_LOWER: u16 = 5; // IFLA_LINK
 const LINK_MASTER: u16 = 10; // IFLA_MASTER
 const LINK_INFORMATION: u16 = 18; // IFLA_LINKINFO
@@ -33,6 +33,7 @@ const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 const FLAG_UP: u32 = 0x1; // IFF_UP
 const FLAG_LOOPBACK: u32 = 0x8; // IFF_LOOPBACK
+const FLAG_UNRESOLVED: u32 = 0x80; // IFF_NOARP
 
 /// Reads the host's interfaces and their addresses, loopback included.
 ///
@@ -42,14 +43,19 @@ const FLAG_LOOPBACK: u32 = 0x8; // IFF_LOOPBACK
 pub fn interfaces() -> Result<Vec<Interface>> {
     let mut channel = Channel::open(protocols::NETLINK_ROUTE)?;
     let mut links = Links::default();
-    let mut request = vec![0; LINK_HEADER];
-    put(&mut request, LINK_FILTER, &SKIP_STATISTICS.to_ne_bytes());
-    dump_route(&mut channel, GET_LINK, &request, |body| links.add(body))?;
+    dump_links(&mut channel, |body| links.add(body))?;
     let request = [0; ADDRESS_HEADER];
     dump_route(&mut channel, GET_ADDRESS, &request, |body| {
         links.add_address(body);
     })?;
     Ok(links.finish())
+}
+
+/// Dumps the links; `each` gets the body of every message.
+pub(super) fn dump_links(channel: &mut Channel, each: impl FnMut(&[u8])) -> Result<()> {
+    let mut request = vec![0; LINK_HEADER];
+    put(&mut request, LINK_FILTER, &SKIP_STATISTICS.to_ne_bytes());
+    dump_route(channel, GET_LINK, &request, each)
 }
 
 /// The interfaces that are being read.
@@ -92,18 +98,25 @@ impl Links {
     }
 }
 
-/// Decodes a link message: the interface, and the number of the one that it is a part of.
-fn link(body: &[u8]) -> Option<(Interface, Option<u32>)> {
+/// Decodes the header of a link message: the interface, without a name, and the attributes.
+pub(super) fn link_header(body: &[u8]) -> Option<(Interface, &[u8])> {
     let (header, rest) = body.split_first_chunk::<LINK_HEADER>()?;
     let [_, _, t0, t1, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *header;
     let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
-    let mut interface = Interface {
+    let interface = Interface {
         index: u32::from_ne_bytes([i0, i1, i2, i3]),
         hardware_type: u16::from_ne_bytes([t0, t1]),
         up: flags & FLAG_UP != 0,
         loopback: flags & FLAG_LOOPBACK != 0,
+        unresolved: flags & FLAG_UNRESOLVED != 0,
         ..Interface::default()
     };
+    Some((interface, rest))
+}
+
+/// Decodes a link message: the interface, and the number of the one that it is a part of.
+fn link(body: &[u8]) -> Option<(Interface, Option<u32>)> {
+    let (mut interface, rest) = link_header(body)?;
     let number = |value: &[u8]| value.first_chunk().map(|value| u32::from_ne_bytes(*value));
     let (mut master, mut elsewhere) = (None, false);
     for (kind, value) in attributes(rest) {

@@ -31,6 +31,7 @@ const ATTRIBUTE_DATA: u16 = 7;
 const ATTRIBUTE_ELEMENTS: u16 = 8; // IPSET_ATTR_ADT
 const ATTRIBUTE_NUMBER: u16 = 11; // IPSET_ATTR_INDEX
 const DATA_ADDRESS: u16 = 1; // IPSET_ATTR_IP
+const DATA_TIMEOUT: u16 = 6; // IPSET_ATTR_TIMEOUT
 const DATA_FLAGS: u16 = 8; // IPSET_ATTR_CADT_FLAGS
 const DATA_MEMBER: u16 = 18; // IPSET_ATTR_NAME
 /// The marker of a value in network byte order (`NLA_F_NET_BYTEORDER`).
@@ -149,6 +150,8 @@ struct Header {
     prefix: Option<u8>,
     /// Options that change what an element stands for, and are not understood.
     odd: bool,
+    /// It is gone after a while from the set of sets that it is looked up in, with all that is in it.
+    expires: bool,
 }
 
 /// Asks the kernel.
@@ -180,7 +183,7 @@ impl Reader {
         };
         let header = self.header(ipset).cloned()?;
         if let Some(number) = ipset.number.take() {
-            let numbered = format!("{NUMBERED}{number}");
+            let numbered = Ipset::numbered(number);
             set.name = set.name.replacen(&numbered, &header.name, 1);
             ipset.name.clone_from(&header.name);
         }
@@ -247,30 +250,25 @@ impl Reader {
             return Ok(None);
         }
         let share = self.share(&members, number, ipset.exceptions)?;
-        Ok(Some((value, Elements::Addresses { share })))
+        Ok(share.map(|share| (value, Elements::Addresses { share })))
     }
 
     /// The sets in a set of sets.
     fn members(&mut self, name: &str) -> Result<Vec<Header>> {
-        let mut names = Vec::new();
-        dump_of(
-            &mut self.channel,
-            usize::MAX,
-            LIST,
-            &list(name),
-            |message| {
-                each_data(message, |data| names.extend(data.text(DATA_MEMBER)));
-            },
-        )?;
         let mut members = Vec::new();
-        for name in names {
-            members.extend(
-                self.headers
+        let (channel, headers) = (&mut self.channel, &self.headers);
+        dump_of(channel, usize::MAX, LIST, &list(name), |message| {
+            each_data(message, |data| {
+                let name = data.text(DATA_MEMBER);
+                let header = headers
                     .iter()
-                    .find(|header| header.name == name)
-                    .cloned(),
-            );
-        }
+                    .find(|header| Some(&header.name) == name.as_ref());
+                members.extend(header.map(|header| Header {
+                    expires: expires(data),
+                    ..header.clone()
+                }));
+            });
+        })?;
         Ok(members)
     }
 
@@ -291,14 +289,16 @@ impl Reader {
         Ok(complete && understood)
     }
 
-    /// How many of `2^32` remote addresses are in one of the sets, about.
-    fn share(&mut self, members: &[Header], family: u8, exceptions: bool) -> Result<u64> {
+    /// How many of `2^32` remote addresses are in one of the sets, about; `None` where there are none to ask for.
+    fn share(&mut self, members: &[Header], family: u8, exceptions: bool) -> Result<Option<u64>> {
         let (length, kind) = if family == FAMILY_IPV4 {
             (4, 1)
         } else {
             (16, 2)
         };
-        let mut rest = sample::addresses(length).unwrap_or_default();
+        let Some(mut rest) = sample::addresses(length) else {
+            return Ok(None);
+        };
         for member in members {
             let requests = rest.iter().map(|address| {
                 let (mut nest, mut data) = (Vec::new(), Vec::new());
@@ -322,12 +322,9 @@ impl Reader {
             rest.retain(|_| !there.next().unwrap_or_default());
         }
         let found = u64::from(SAMPLES) - rest.len() as u64;
-        Ok((found << 32) / u64::from(SAMPLES))
+        Ok(Some((found << 32) / u64::from(SAMPLES)))
     }
 }
-
-/// Stands for the name of a set in the name that rules give it, until the name is known.
-pub(super) const NUMBERED: &str = "#";
 
 /// A request about a set.
 fn list(name: &str) -> Vec<u8> {
@@ -365,7 +362,13 @@ fn header(message: &Attributes<'_>) -> Option<Header> {
         family: message.get(ATTRIBUTE_FAMILY).and_then(byte)?,
         prefix: options.get(20).and_then(byte),
         odd: options.get(12).is_some() || !whole_mark,
+        expires: false,
     })
+}
+
+/// Whether an element is gone after a while; one that stays has a timeout of 0, or none.
+fn expires(data: &Attributes<'_>) -> bool {
+    data.number(DATA_TIMEOUT).is_some_and(|left| left != 0)
 }
 
 /// Every element of a message.

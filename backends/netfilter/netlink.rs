@@ -559,7 +559,15 @@ fn unsupported(source: io::Error) -> Error {
 
 /// Whether a receive found nothing.
 fn would_block(error: &Error) -> bool {
-    std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .is_some_and(|source| source.kind() == io::ErrorKind::WouldBlock)
+    system(error).is_some_and(|source| source.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Whether the kernel does not know the message at all.
+pub(super) fn is_not_supported(error: &Error) -> bool {
+    system(error).is_some_and(|source| source.raw_os_error() == Some(EOPNOTSUPP))
+}
+
+/// The system's own error behind another.
+fn system(error: &Error) -> Option<&io::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }

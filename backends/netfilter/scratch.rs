@@ -204,8 +204,35 @@ pub(crate) fn input(bytes: &[u8]) -> Result<File> {
 ///
 /// # Errors
 /// `Unsupported` when it is not installed; `Refused`, with its own words, when it fails or does not end; `Io` when it
-/// cannot be started or a signal ends it.
+/// cannot be started, a signal ends it, or it says that all is well and has not read all of its input.
 pub(crate) fn run(program: &str, arguments: &[&str], stdin: Option<File>) -> Result<()> {
+    let rest = stdin.as_ref().map(File::try_clone).transpose()?;
+    let stdin = stdin.map_or_else(Stdio::null, Stdio::from);
+    let (child, words) = start(program, arguments, stdin, Stdio::null())?;
+    end(program, child, words)?;
+    rest.map_or(Ok(()), |rest| is_at_end(program, rest))
+}
+
+/// The same without any input; what it prints.
+///
+/// # Errors
+/// Those of [`run`]; `Io` when what it prints cannot be read.
+pub(crate) fn output(program: &str) -> Result<Vec<u8>> {
+    let (mut child, words) = start(program, &[], Stdio::null(), Stdio::piped())?;
+    let mut printed = Vec::new();
+    // Taken, so that it is closed then: a program that still prints would wait for ever.
+    let outcome = child.stdout.take();
+    let outcome = outcome.map(|mut pipe| pipe.read_to_end(&mut printed));
+    let ended = end(program, child, words);
+    if let Some(Err(source)) = outcome {
+        let message = format!("cannot read what `{program}` prints");
+        return Err(Error::new(ErrorKind::Io, message).with_source(source));
+    }
+    ended.map(|()| printed)
+}
+
+/// Starts a program; the file gets its complaints.
+fn start(program: &str, arguments: &[&str], stdin: Stdio, stdout: Stdio) -> Result<(Child, File)> {
     let Some(path) = find_program(program) else {
         return Err(Error::new(
             ErrorKind::Unsupported,
@@ -213,20 +240,25 @@ pub(crate) fn run(program: &str, arguments: &[&str], stdin: Option<File>) -> Res
         ));
     };
     // A file instead of a pipe: a long complaint can then never block the program.
-    let mut words = tempfile::tempfile()?;
-    let mut child = Command::new(path)
+    let words = tempfile::tempfile()?;
+    let child = Command::new(path)
         .args(arguments)
         .current_dir("/")
         .env_clear()
         .env("PATH", SYSTEM_PATH.join(":"))
         .env("LC_ALL", "C")
-        .stdin(stdin.map_or_else(Stdio::null, Stdio::from))
-        .stdout(Stdio::null())
+        .stdin(stdin)
+        .stdout(stdout)
         .stderr(words.try_clone()?)
         .spawn()
         .map_err(|source| {
             Error::new(ErrorKind::Io, format!("cannot start `{program}`")).with_source(source)
         })?;
+    Ok((child, words))
+}
+
+/// Waits for a program, which is to end well.
+fn end(program: &str, mut child: Child, mut words: File) -> Result<()> {
     let status = finish(&mut child, PATIENCE)?;
     if status.is_some_and(|status| status.success()) {
         return Ok(());
@@ -246,6 +278,16 @@ pub(crate) fn run(program: &str, arguments: &[&str], stdin: Option<File>) -> Res
         Some(status) => format!("{program}: {status}"),
     };
     Err(Error::new(ErrorKind::Refused, message))
+}
+
+/// Whether a program has read its input to the end, which it shares with `rest`. iptables-restore (1.8.9) and ipset (7.17)
+/// take a read that fails for the end, and ipset a kernel that does not answer: they load nothing and report success.
+fn is_at_end(program: &str, mut rest: File) -> Result<()> {
+    if rest.read(&mut [0])? == 0 {
+        return Ok(());
+    }
+    let message = format!("`{program}` reports success, and has not read all that it was to load");
+    Err(Error::new(ErrorKind::Io, message))
 }
 
 /// Waits for a child; `None`, and it is ended, when it takes too long.
@@ -317,6 +359,20 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let error = run("sh", &["-c", "kill -9 $$"], None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert_eq!(output("pwd").unwrap(), b"/\n");
+        assert_eq!(output("false").unwrap_err().kind(), ErrorKind::Refused);
+    }
+
+    #[test]
+    fn a_program_reads_all_of_its_input() {
+        let input = || Some(input(b"first\nsecond\n").unwrap());
+        run("cat", &[], input()).unwrap();
+        let error = run("sh", &["-c", "read -r line"], input()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert!(
+            error.to_string().contains("`sh` reports success"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ static NO_INTERFACE: Interface = Interface {
     loopback: false,
     bridge: false,
     stacked: false,
+    unresolved: false,
     master: None,
     addresses: Vec::new(),
 };

@@ -70,7 +70,7 @@ fn policy(table: &Table, spot: &Spot) -> String {
 /// Whose packet it was, where it is not the opening one.
 pub(super) fn phase(phase: Phase) -> &'static str {
     match phase {
-        Phase::Opening => "",
+        Phase::Opening | Phase::Solicitation | Phase::Advertisement => "",
         Phase::Reply => "the server's reply: ",
         Phase::Following => "the client's next packet: ",
     }

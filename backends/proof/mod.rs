@@ -10,6 +10,7 @@ mod changes;
 mod describe;
 mod flow;
 mod names;
+mod neighbours;
 mod order;
 mod packet;
 pub mod place;
@@ -23,5 +24,6 @@ mod verdict;
 
 pub(crate) use bans::Bans;
 pub use describe::helper;
+pub use neighbours::{Unanswered, unanswered};
 pub use steps::{Effect, Step};
 pub use verdict::{Judgement, Obstacle, filters_input, judge, trace, walk};

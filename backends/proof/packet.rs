@@ -13,16 +13,16 @@ use crate::model::ruleset::{
 };
 
 /// Bits of `ct state` (`NF_CT_STATE_BIT`).
-const STATE_INVALID: u32 = 1;
+pub(super) const STATE_INVALID: u32 = 1;
 const STATE_ESTABLISHED: u32 = 2;
 const STATE_NEW: u32 = 8;
-const STATE_UNTRACKED: u32 = 64;
+pub(super) const STATE_UNTRACKED: u32 = 64;
 
 /// Connection tracking sees packets at this priority; before it, `ct` knows nothing (`NF_IP_PRI_CONNTRACK`).
 const PRIORITY_CONNTRACK: i32 = -200;
 
 /// `ARPHRD_ETHER`.
-const HARDWARE_ETHERNET: u16 = 1;
+pub(super) const HARDWARE_ETHERNET: u16 = 1;
 
 /// `RTN_UNICAST` and `RTN_LOCAL`, the address types that `fib` returns.
 const ROUTE_UNICAST: u32 = 1;
@@ -37,13 +37,22 @@ pub(crate) enum Phase {
     Reply,
     /// The client's next packet, an ACK.
     Following,
+    /// Before all of them, a neighbour asks for the hardware address of an IPv6 address.
+    Solicitation,
+    /// This host's answer to it.
+    Advertisement,
 }
 
 impl Phase {
-    pub(super) const ALL: [Self; 3] = [Self::Opening, Self::Reply, Self::Following];
+    pub(super) const CONNECTION: [Self; 3] = [Self::Opening, Self::Reply, Self::Following];
 
     pub(super) fn inbound(self) -> bool {
-        self != Self::Reply
+        !matches!(self, Self::Reply | Self::Advertisement)
+    }
+
+    /// Whether it is no packet of the connection, but one of IPv6's neighbour discovery.
+    pub(super) fn discovers(self) -> bool {
+        matches!(self, Self::Solicitation | Self::Advertisement)
     }
 
     pub(super) fn describe(self) -> &'static str {
@@ -51,6 +60,8 @@ impl Phase {
             Self::Opening => "new connection",
             Self::Reply => "reply",
             Self::Following => "next packet",
+            Self::Solicitation => "neighbour solicitation",
+            Self::Advertisement => "neighbour advertisement",
         }
     }
 }
@@ -90,7 +101,7 @@ impl Byte {
         Self::partly(0, 0, origin)
     }
 
-    fn other() -> Self {
+    pub(super) fn other() -> Self {
         Self::from(Origin::Unknown(Uncertainty::Other))
     }
 
@@ -234,7 +245,7 @@ impl Packet<'_> {
                 (_, Family::Ipv4) => 2,
                 (_, Family::Ipv6) => 10,
             })),
-            Field::TransportProtocol => bytes.push(Byte::known(6)),
+            Field::TransportProtocol => bytes.push(Byte::known(self.protocol())),
             Field::EtherType => {
                 let ether_type: u16 = match self.family {
                     Family::Ipv4 => 0x0800,
@@ -244,7 +255,9 @@ impl Packet<'_> {
             }
             Field::PacketLength => bytes.extend([Byte::other(); 4]),
             Field::Mark(mark) => self.mark(*mark, situation, bytes)?,
-            Field::PacketType if self.phase.inbound() => bytes.push(Byte::known(0)),
+            Field::PacketType if self.phase.inbound() => {
+                bytes.push(Byte::known(self.packet_type()));
+            }
             Field::PacketType => bytes.push(Byte::other()),
             Field::InputInterface
             | Field::InputInterfaceName
@@ -286,6 +299,7 @@ impl Packet<'_> {
 
     fn payload(&self, base: PayloadBase, offset: usize) -> Byte {
         match base {
+            _ if self.phase.discovers() => self.discovery(base, offset),
             PayloadBase::Link => self.link_header(offset),
             PayloadBase::Network => match self.family {
                 Family::Ipv4 => self.ipv4_header(offset),
@@ -355,14 +369,14 @@ impl Packet<'_> {
                 Phase::Opening => Byte::known(0x02),
                 Phase::Reply => Byte::known(0x12),
                 // Of the client's later packets some have "push" beside "acknowledge".
-                Phase::Following => Byte::partly(0xf7, 0x10, Origin::Unknown(Uncertainty::Other)),
+                _ => Byte::partly(0xf7, 0x10, Origin::Unknown(Uncertainty::Other)),
             },
             _ => Byte::other(),
         }
     }
 
     /// A byte of the local or the remote address.
-    fn address(&self, local: bool, index: usize) -> Byte {
+    pub(super) fn address(&self, local: bool, index: usize) -> Byte {
         if !local && self.remote.is_none() {
             return match (self.family, index) {
                 // An unknown remote address is a global one: 2000::/3.
@@ -452,12 +466,14 @@ impl Packet<'_> {
 
     /// Most `ct` keys end the rule when the packet has no entry (`nft_ct_get_eval`).
     fn tracked(&self, situation: &Situation) -> Option<()> {
-        (self.before_tracking() == Some(false) && situation.tracking != Tracking::Untracked)
-            .then_some(())
+        let tracked = situation.tracking != Tracking::Untracked && !self.phase.discovers();
+        (self.before_tracking() == Some(false) && tracked).then_some(())
     }
 
     fn state(&self, situation: &Situation, bytes: &mut Vec<Byte>) {
-        let state = if situation.tracking == Tracking::Unclear {
+        let state = if self.phase.discovers() {
+            self.discovery_state()
+        } else if situation.tracking == Tracking::Unclear {
             None
         } else if situation.tracking == Tracking::Untracked {
             Some(STATE_UNTRACKED)
@@ -538,6 +554,7 @@ impl Packet<'_> {
     fn fib(&self, destination: bool, result: FibResult, present: bool, bytes: &mut Vec<Byte>) {
         let local = destination == self.phase.inbound();
         match result {
+            _ if self.phase.discovers() => {}
             _ if present => bytes.push(Byte::known(1)),
             FibResult::AddressType => {
                 let kind = if local { ROUTE_LOCAL } else { ROUTE_UNICAST };

@@ -284,8 +284,10 @@ impl<'a, 'p> Tracer<'a, 'p> {
                     }
                 }
                 Statement::Notrack => self.notrack(&truth, &here),
-                // The three packets have nothing behind their headers.
-                Statement::Rewrite { base, .. } if *base == PayloadBase::Inner => {}
+                // The three packets have nothing behind their headers: the rule ends (`nft_payload_set_eval`).
+                Statement::Rewrite { base, .. } if *base == PayloadBase::Inner => {
+                    truth = Truth::never();
+                }
                 Statement::Tproxy { .. } | Statement::Rewrite { .. } => {
                     self.doubt(&truth, &here, false);
                 }
@@ -472,6 +474,11 @@ impl<'a, 'p> Tracer<'a, 'p> {
 
     fn decide(&mut self, truth: &Truth, verdict: &Verdict, here: &mut Here<'_, '_>) {
         self.record(truth, here, &Effect::from(verdict));
+        let truth = if self.packet.phase.discovers() {
+            &truth.of_anybody()
+        } else {
+            truth
+        };
         match verdict {
             Verdict::Continue => {}
             Verdict::Accept => self.accept(truth, here),

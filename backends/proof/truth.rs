@@ -84,6 +84,22 @@ impl Truth {
         }
     }
 
+    /// The outcome where nobody knows which client it is about: an exception may be the one that is asked for.
+    pub(super) fn of_anybody(&self) -> Self {
+        let may = self.may.or(&self.except);
+        let why = if may == self.must {
+            self.why
+        } else {
+            self.why.max(Uncertainty::Other)
+        };
+        Self {
+            must: self.must.and(&self.lapse.not()),
+            may,
+            why,
+            ..self.clone()
+        }
+    }
+
     pub(super) fn maybe(why: Uncertainty) -> Self {
         Self {
             must: Ports::None,

@@ -101,38 +101,44 @@ pub fn judge(ruleset: &Ruleset, family: Family, ports: &PortSet) -> Judgement {
 }
 
 /// Which connections are asked about.
-struct Question<'a> {
-    family: Family,
-    ports: &'a PortSet,
+pub(super) struct Question<'a> {
+    pub(super) family: Family,
+    pub(super) ports: &'a PortSet,
+    /// By which packets.
+    pub(super) phases: &'static [Phase],
+    /// By which interfaces, to which addresses.
+    pub(super) arrivals: Vec<(&'a Interface, Vec<Option<IpAddr>>)>,
     /// From which clients; `None` is an unknown one.
-    remotes: Vec<Option<IpAddr>>,
+    pub(super) remotes: Vec<Option<IpAddr>>,
 }
 
 impl<'a> Question<'a> {
-    fn new(ruleset: &Ruleset, family: Family, ports: &'a PortSet) -> Self {
+    fn new(ruleset: &'a Ruleset, family: Family, ports: &'a PortSet) -> Self {
         let sources = ruleset.sources.iter().copied();
         let sources = sources.filter(|source| is_of(source, family)).map(Some);
         let unknown = (!ruleset.sources_only).then_some(None);
         Self {
             family,
             ports,
+            phases: &Phase::CONNECTION,
+            arrivals: arrivals(ruleset, family),
             remotes: unknown.into_iter().chain(sources).collect(),
         }
     }
 
-    fn judge(&self, ruleset: &Ruleset, recorder: &mut Recorder) -> Judgement {
+    pub(super) fn judge(&self, ruleset: &Ruleset, recorder: &mut Recorder) -> Judgement {
         let names = Names::of(ruleset);
         let orders = order::possible(ruleset);
         let mut ways: Vec<Way<'_>> = Vec::new();
         for remote in &self.remotes {
-            for (interface, addresses) in arrivals(ruleset, self.family) {
+            for (interface, addresses) in &self.arrivals {
                 let mut dependent = true;
                 for address in addresses {
                     let (mut by_interface, mut by_address) = (false, false);
                     for order in orders {
                         let mut way =
-                            Way::new(ruleset, self.family, interface, address, *order, *remote);
-                        way.run(&names, self.ports, recorder);
+                            Way::new(ruleset, self.family, interface, *address, *order, *remote);
+                        way.run(&names, self.ports, self.phases, recorder);
                         // The walk of the first way in is the one that is shown.
                         recorder.on = false;
                         by_interface |= way.by_interface;
@@ -213,14 +219,20 @@ impl<'a> Way<'a> {
         }
     }
 
-    fn run(&mut self, names: &[Names<'a>], ports: &PortSet, recorder: &mut Recorder) {
+    fn run(
+        &mut self,
+        names: &[Names<'a>],
+        ports: &PortSet,
+        phases: &[Phase],
+        recorder: &mut Recorder,
+    ) {
         let mut alive = ports.clone();
         let mut memory = Memory::start();
         let mut shares = Vec::new();
         let bridged = Bridged::of(self.ruleset, self.interface);
         let port = only_port(self.ruleset, self.interface);
         let plain = (!is_in_vrf(self.ruleset, self.interface)).then_some(self.interface);
-        for phase in Phase::ALL {
+        for phase in phases.iter().copied() {
             for (in_bridge, hook) in hooks(phase, bridged) {
                 // The first rule that translates settles it; further nat chains are not asked (`nf_nat_inet_fn`).
                 let mut translated = PortSet::EMPTY;
@@ -230,7 +242,8 @@ impl<'a> Way<'a> {
                     // nat sees the first tracked packet; later ones only where the opening one was not.
                     let nat = base.kind == ChainKind::Nat;
                     let late = nat && phase != Phase::Opening;
-                    if alive.is_empty() || late && memory.begin_late().is_empty() {
+                    let passed_by = nat && phase.discovers() || alive.is_empty();
+                    if passed_by || late && memory.begin_late().is_empty() {
                         continue;
                     }
                     let Some(names) = names.get(table_index) else {

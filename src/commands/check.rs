@@ -47,11 +47,11 @@ pub fn run(
             printer.text(&text)?;
         }
     }
-    Ok(status(&report))
+    Ok(status(&report, settings.force))
 }
 
-fn status(report: &Report) -> ExitStatus {
-    if report.refused() || report.exposes() {
+fn status(report: &Report, force: bool) -> ExitStatus {
+    if report.withheld(force) {
         ExitStatus::Failure
     } else if report.in_sync {
         ExitStatus::Success

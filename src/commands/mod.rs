@@ -73,6 +73,7 @@ fn discover(settings: &Settings) -> anyhow::Result<Discovery> {
     }
     let mut discovery = daemons::discover(&request)?;
     daemons::about_running(&request, &mut discovery.readings)?;
+    daemons::about_unread(&request, &mut discovery)?;
     Ok(discovery)
 }
 
@@ -123,16 +124,21 @@ fn reconcile(
     }
     let changed = outcome.changed;
     let helper = outcome.helper.clone();
+    let neighbours = outcome.neighbours.clone();
     report.add(outcome);
     report.announced = changed && journal::announce(report);
     let finding = helpers::only_helper(report, helper.as_deref(), root);
     report.findings.extend(finding);
     report.findings.extend(beside);
+    if mode != Mode::Remove {
+        report.findings.extend(neighbours);
+    }
     Ok(())
 }
 
 /// Reads the daemons, then the firewall, and does what `mode` says. The firewall is left alone, and not even looked at,
-/// when a daemon refuses its own configuration: what it will want once that is mended is anybody's guess.
+/// when a daemon refuses its own configuration, or has one that was not meant so or is not found: what it will want once
+/// that is mended is anybody's guess.
 fn survey(settings: &Settings, mode: Mode) -> anyhow::Result<Report> {
     let Discovery { readings, findings } = discover(settings)?;
     let mut report = Report::new(&readings, findings, settings.control);
@@ -141,7 +147,7 @@ fn survey(settings: &Settings, mode: Mode) -> anyhow::Result<Report> {
             .context("cannot see what listens on the passive ports")?;
         report.findings.extend(services);
     }
-    if !report.refused() && !report.exposes() {
+    if !report.withheld(settings.force) {
         reconcile(settings, &passive::control(&readings), &mut report, mode)?;
     }
     Ok(report)

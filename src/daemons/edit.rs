@@ -49,6 +49,7 @@ const ABOUT_RANGES: &[&str] = &[
     "range-below-1024",
     "range-above-65535",
     "range-malformed",
+    "range-beyond-written",
     "quoted-value",
     "single-bound",
     "range-repaired",

@@ -31,7 +31,7 @@ pub use host::{Host, Process};
 #[doc(hidden)]
 pub use proftpd::fuzz_program;
 pub use restart::{Restart, restart};
-pub use running::{about_running, is_daemon};
+pub use running::{about_running, about_unread, is_daemon};
 pub(crate) use text::clean;
 
 use firewall::model::ports::PortRange;

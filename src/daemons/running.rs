@@ -10,7 +10,8 @@ use anyhow::Context as _;
 
 use self::age::{Age, NANOSECONDS, real_time_at_boot};
 use super::{
-    Host, Process, Request, filezilla_server, proftpd, pure_ftpd, pyftpdlib, sftpgo, vsftpd,
+    Discovery, Host, Process, Request, filezilla_server, proftpd, pure_ftpd, pyftpdlib, sftpgo,
+    vsftpd,
 };
 use crate::findings::{Finding, Location};
 use crate::listeners::{self, Listener, Owner};
@@ -87,6 +88,49 @@ pub fn about_running(request: &Request, readings: &mut [Reading]) -> anyhow::Res
         }
     }
     Ok(())
+}
+
+/// Adds an error when nothing was read of a daemon that was asked for, or that runs: what it needs may be open by now,
+/// and must not be closed.
+///
+/// # Errors
+/// When it cannot be seen what listens.
+pub fn about_unread(request: &Request, discovery: &mut Discovery) -> anyhow::Result<()> {
+    if !discovery.readings.is_empty() {
+        return Ok(());
+    }
+    let message = if let Some(name) = &request.only {
+        format!("no configuration of {name} was found, so nothing is opened or closed")
+    } else if request.root.is_some() {
+        return Ok(());
+    } else {
+        let sockets = listeners::listeners().context("cannot see which daemons listen")?;
+        let processes = listeners::processes().into_iter().filter_map(named);
+        let mut daemons = processes.filter_map(|owner| Some((is_daemon(&owner)?, owner)));
+        // Anybody can give a process such a name, but only root a port such as 21.
+        let Some((name, owner)) = daemons.find(|(_, owner)| is_privileged(owner, &sockets)) else {
+            return Ok(());
+        };
+        let id = owner.id;
+        format!(
+            "{name} (pid {id}) runs, and its configuration was not found, so nothing is opened or closed"
+        )
+    };
+    let findings = &mut discovery.findings;
+    findings.retain(|finding| finding.code != "no-daemon");
+    findings.push(
+        Finding::new("daemon-not-read", message).with_hint(
+            "name it: --daemon-config NAME=PATH; `pasvsync remove` closes what was opened",
+        ),
+    );
+    Ok(())
+}
+
+/// Whether the process listens on a port that only root may take.
+fn is_privileged(owner: &Owner, sockets: &[Listener]) -> bool {
+    let held = Owner::sockets(owner.id);
+    let mut own = sockets.iter().filter(|socket| held.contains(&socket.inode));
+    own.any(|socket| socket.address.port() < 1024)
 }
 
 /// The processes that take the connections of a reading's daemon.

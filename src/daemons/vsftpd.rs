@@ -311,6 +311,13 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
     let Some(used) = settings.range() else {
         return;
     };
+    let in_quotes = |setting: &&Setting| {
+        setting
+            .value
+            .iter()
+            .any(|byte| matches!(byte, b'"' | b'\''))
+    };
+    let quoted = [minimum, maximum].iter().flatten().any(in_quotes);
     let mut find = |code, message: String, setting: &Setting| {
         let hint = "write both ports from 1025 to 65534, the lower one first: pasv_min_port=49152 and pasv_max_port=65534";
         reading.findings.push(
@@ -321,11 +328,7 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
     };
     for setting in [minimum, maximum].into_iter().flatten() {
         let value = text::clean(&setting.value);
-        if setting
-            .value
-            .iter()
-            .any(|byte| matches!(byte, b'"' | b'\''))
-        {
+        if in_quotes(&setting) {
             find(
                 "quoted-value",
                 format!(
@@ -368,6 +371,17 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
                 format!("pasv_min_port={first} and pasv_max_port={last}: vsftpd uses {used}"),
                 low,
             );
+            let written = first..=last;
+            let uses = [used.first(), used.last()].map(u32::from);
+            if quoted || !uses.iter().all(|port| written.contains(port)) {
+                find(
+                    "range-beyond-written",
+                    format!(
+                        "{used} is more than pasv_min_port={first} and pasv_max_port={last} say: left alone without --force"
+                    ),
+                    low,
+                );
+            }
         }
         (None, None) => {}
     }

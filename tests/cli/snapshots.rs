@@ -163,6 +163,22 @@ fn no_range_and_no_daemon() {
     snapshot("no-daemon", &empty, &["pasvsync sync"]);
 }
 
+/// What was opened stays open, and nothing else is.
+#[test]
+fn what_is_not_found_and_what_is_not_meant() {
+    let commands = ["pasvsync sync", "pasvsync sync --daemon vsftpd"];
+    snapshot("daemon-not-read", &closed(), &commands);
+    let host = Host::new("").filtered(POLICY_DROP);
+    fs_err::remove_dir_all(host.root().join("etc")).unwrap();
+    host.file(
+        "etc/vsftpd.conf",
+        "listen=YES\npasv_min_port=51000\npasv_max_port=50000\n",
+    );
+    snapshot("beyond-written", &host, &["pasvsync sync"]);
+    snapshot("beyond-written-check", &host, &["pasvsync check"]);
+    snapshot("beyond-written-force", &host, &["pasvsync sync --force"]);
+}
+
 #[test]
 fn configurations_that_make_no_sense() {
     let host = Host::new("Port 21\nPassivePorts 50000-50009\n").filtered(POLICY_DROP);

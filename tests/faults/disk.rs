@@ -170,8 +170,7 @@ fn any_disk_with_csf() {
 
 #[test]
 fn any_disk_with_firewalld() {
-    // What firewalld itself leaves in its folder when there is no room is not tried here.
-    any_disk(FIREWALLD_FIRST_SYNC, &["/var/lib", "/run", "/tmp"]);
+    any_disk(FIREWALLD_FIRST_SYNC, &["/etc", "/var/lib", "/run", "/tmp"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod disk;
 mod everywhere;
 mod judge;
 mod links;
+mod loaders;
 mod lost;
 mod meanwhile;
 mod memory;

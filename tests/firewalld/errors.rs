@@ -187,3 +187,32 @@ fn not_authorized() {
     assert!(message.contains("does not let this user"), "{message}");
     assert!(hint.contains("root"), "{hint}");
 }
+
+/// A firewalld that was cut short has left the service of ours empty: the hint says what to type.
+#[test]
+fn an_empty_file_of_ours() {
+    if !possible() {
+        return;
+    }
+    let lab = Lab::start("nftables", |_| {});
+    lab.world.want(FIRST.0, FIRST.1);
+    lab.pasvsync(&["sync"]).expect(0);
+    let before = lab.everything();
+    lab.edit("services/pasvsync.xml", |_| String::new());
+    let sync = lab.pasvsync(&["sync"]).expect(1);
+    let report = sync.report();
+    let findings = report["findings"].as_array().expect("`findings`").iter();
+    let mut hints = findings.filter_map(|finding| finding["hint"].as_str());
+    let hint = hints.find(|hint| hint.contains("pasvsync.xml"));
+    let hint = hint.unwrap_or_else(|| panic!("{sync:?}"));
+    let (_, command) = hint.rsplit_once(": ").expect("a command");
+    lab.command("sh", &["-c", command]).expect_success(command);
+    // What firewalld itself takes the file to be is either known to it, or read anew.
+    if lab.pasvsync(&["sync"]).code != Some(0) {
+        lab.firewall_cmd(&["--reload"]);
+        lab.pasvsync(&["sync"]).expect(0);
+    }
+    lab.restart();
+    lab.assert_open(&[FIRST.0, FIRST.1], true);
+    assert_eq!(lab.everything()[1], before[1]);
+}

@@ -188,6 +188,36 @@ fn a_zone_of_an_ipset() {
     assert!(!again.changed(), "{again:?}");
 }
 
+/// What the default zone lets in says nothing of a zone that an ipset leads to, be it chosen by name.
+#[test]
+fn a_chosen_zone_of_an_ipset() {
+    if !possible() {
+        return;
+    }
+    let lab = Lab::start("nftables", |_| {});
+    lab.world.want(FIRST.0, FIRST.1);
+    lab.firewall_cmd(&["--permanent", "--new-ipset=office", "--type=hash:ip"]);
+    let entry = format!("--add-entry={}", BANNED[0]);
+    lab.firewall_cmd(&["--permanent", "--ipset=office", &entry]);
+    lab.firewall_cmd(&["--permanent", "--zone=work", "--add-source=ipset:office"]);
+    lab.firewall_cmd(&["--permanent", "--add-port=50000-50100/tcp"]);
+    lab.firewall_cmd(&["--reload"]);
+    lab.assert_open(&[FIRST.0, FIRST.1], true);
+    assert!(!lab.world.connects(BANNED[0], FIRST.0));
+    let zones = ["--zone", "public", "--zone", "work"];
+    lab.pasvsync(&[&["check"], &zones[..]].concat()).expect(3);
+    lab.pasvsync(&[&["sync"], &zones[..]].concat()).expect(0);
+    for reloaded in [false, true] {
+        assert!(
+            lab.world.connects(BANNED[0], FIRST.0),
+            "reloaded: {reloaded}"
+        );
+        let again = lab.pasvsync(&[&["sync"], &zones[..]].concat()).expect(0);
+        assert!(!again.changed(), "{again:?}");
+        lab.firewall_cmd(&["--reload"]);
+    }
+}
+
 /// A zone that accepts everything needs nothing; one that is not there is an error with the names of those that are.
 #[test]
 fn zones_by_name() {

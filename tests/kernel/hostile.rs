@@ -178,6 +178,13 @@ agrees! {
     a_named_object_limit: "table inet t { limit l { rate over 1/day burst 1 packets }
       chain c { type filter hook input priority 0; tcp dport 50000 limit name l drop;; }
     }";
+    /// The opening packets have nothing behind their headers: what writes there ends the rule.
+    a_write_behind_the_headers: "table inet t { chain c { type filter hook input priority 0; policy drop;
+        ct state established accept
+        tcp dport 50000-50010 @ih,0,8 set 0x1 accept
+        tcp dport 50050 accept
+    }
+    }";
     flags_that_later_packets_have: "table inet t { chain c { type filter hook input priority 0; policy drop;
         tcp flags == syn accept
         tcp dport 50000 tcp flags == ack accept

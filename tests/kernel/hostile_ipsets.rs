@@ -64,6 +64,13 @@ fn most(set: &str) -> String {
     lines.collect()
 }
 
+/// Lines that put all addresses into a set, more than a page of them.
+fn everybody(set: &str) -> String {
+    let lines = (0..4096_u32)
+        .map(|index| format!("add {set} {}/12\n", std::net::Ipv4Addr::from(index << 20)));
+    lines.collect()
+}
+
 /// Lines that put a few addresses of nobody into a set, more than a page of them.
 fn nobody(set: &str) -> String {
     let lines = (0..3000_u32).map(|index| {
@@ -206,6 +213,38 @@ judged! {
         "create seen hash:ip\ncreate some list:set\nadd some seen\n",
         "4 -p tcp --dport 50000 -j SET --add-set seen src
          4 -p tcp --dport 50000 -m set --match-set some src -j DROP";
+    /// A member is gone after a while, though its own elements stay.
+    ipset_of_ipsets_that_expire: [Restricted, Restricted],
+        "create ports bitmap:port range 50000-50010\nadd ports 50000-50010\n\
+         create some list:set timeout 300\nadd some ports timeout 300\n",
+        "-m state --state ESTABLISHED -j ACCEPT
+         -p tcp -m set --match-set some dst -j ACCEPT
+         -j DROP";
+    ipset_of_ipsets_that_may_expire: [Open, Open],
+        "create ports bitmap:port range 50000-50010\nadd ports 50000-50010\n\
+         create some list:set timeout 300\nadd some ports timeout 0\n",
+        "-m state --state ESTABLISHED -j ACCEPT
+         -p tcp -m set --match-set some dst -j ACCEPT
+         -j DROP";
+    ipset_of_ipsets_of_all_addresses_that_expire: [Restricted, Open],
+        format!("create all hash:net\n{} create some list:set timeout 300\nadd some all\n", everybody("all")),
+        "4 -m state --state ESTABLISHED -j ACCEPT
+         4 -m set --match-set some src -j ACCEPT
+         4 -j DROP";
+    ipset_that_a_rule_fills_by_another: [Restricted, Open],
+        "create seen hash:ip\ncreate some list:set\nadd some seen\n",
+        "4 -p tcp --dport 50000 -j SET --add-set some src
+         4 -p tcp --dport 50000 -m set --match-set seen src -j DROP";
+    ipset_that_a_rule_fills_by_another_beside_it: [Restricted, Open],
+        "create seen hash:ip\ncreate some list:set\nadd some seen\ncreate more list:set\nadd more seen\n",
+        "4 -p tcp --dport 50000 -j SET --add-set some src
+         4 -p tcp --dport 50000 -m set --match-set more src -j DROP";
+    ipset_that_a_rule_empties_by_another: [Restricted, Open],
+        "create mine hash:ip,port\nadd mine 203.0.113.1,tcp:50000\ncreate some list:set\nadd some mine\n",
+        "4 -p tcp --dport 50000 -j SET --del-set some dst,dst
+         4 -m state --state ESTABLISHED -j ACCEPT
+         4 -m set --match-set mine dst,dst -j ACCEPT
+         4 -j DROP";
     recent_clients: [Restricted, Open], "",
         "4 -p tcp --dport 50000 -m recent --set --name seen
          4 -p tcp --dport 50000 -m recent --rcheck --name seen -j DROP";

@@ -6,7 +6,7 @@ use crate::support::world::World;
 
 /// Rules of `INPUT`; each is loaded once with the policy as it stands and `-j DROP`, and once with policy `DROP` and
 /// `-j ACCEPT` behind an accept of established connections.
-const MATCHES: [&str; 70] = [
+const MATCHES: [&str; 72] = [
     "-p tcp --dport 50000",
     "-p tcp ! --dport 50000:50050",
     "-p tcp -m multiport --dports 21,50000:50050",
@@ -70,6 +70,8 @@ const MATCHES: [&str; 70] = [
     "-p tcp --dport 50000 -m hashlimit --hashlimit-above 1/day --hashlimit-burst 1 --hashlimit-name a --hashlimit-mode srcip",
     "-p tcp --dport 50000 -m hashlimit --hashlimit-upto 1/day --hashlimit-burst 1 --hashlimit-name b --hashlimit-mode srcip",
     "-p tcp --dport 50000 -m hashlimit --hashlimit-above 1000/sec --hashlimit-burst 1000 --hashlimit-name c",
+    "-p tcp --dport 50000:50100 -m hashlimit --hashlimit-above 16b/s --hashlimit-name d",
+    "-p tcp --dport 50000:50100 -m hashlimit --hashlimit-above 100kb/s --hashlimit-name e",
     "-p tcp --dport 50000 -m connlimit --connlimit-above 1000",
     "-p tcp --dport 50000 -m connlimit --connlimit-upto 0",
     "-p tcp --dport 50000 -m cpu --cpu 0",

@@ -18,6 +18,7 @@ mod judge;
 pub(crate) mod like_csf;
 mod like_csf_hosts;
 mod mixture;
+mod neighbours;
 mod oracle;
 mod placement;
 mod real_csf;

@@ -43,13 +43,27 @@ pub struct Ipset {
     pub members: Vec<String>,
 }
 
+impl Ipset {
+    /// What stands for the name in the name that a rule gives a set, as long as its number alone is known.
+    pub(crate) fn numbered(number: u16) -> String {
+        format!("#{number}")
+    }
+
+    /// Its name, and those of the ipsets in it.
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.members.iter().chain([&self.name])
+    }
+}
+
 impl Outside {
-    /// Whether what is put into `other` may be found here.
+    /// Whether what is put into `other`, or taken from it, may make a difference here.
+    ///
+    /// The kernel writes into the members of a set of sets, and looks into them (`list_set_kadd`, `list_set_ktest`).
     pub fn sees(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Ipset(one), Self::Ipset(other)) => {
-                one.name == other.name || one.members.contains(&other.name)
-            }
+            (Self::Ipset(one), Self::Ipset(other)) => one
+                .names()
+                .any(|name| other.names().any(|other| name == other)),
             (Self::Recent(one), Self::Recent(other)) => one == other,
             _ => false,
         }

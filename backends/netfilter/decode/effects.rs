@@ -442,10 +442,12 @@ pub(super) fn rate_or_excess(data: &Attributes<'_>, flags: u16) -> Uncertainty {
     }
 }
 
+/// A limit in bytes stops packets of so many as one of less than a packet a second does.
+pub(in crate::netfilter) const LARGEST_PACKET: u64 = 1500;
+
 /// A limit that lets less than a packet a second by stops ordinary clients, too: it is more than a rate.
 pub(super) fn limit_uncertainty(data: &Attributes<'_>) -> Uncertainty {
     // NFTA_LIMIT_RATE = 1, _UNIT = 2, _TYPE = 4, _FLAGS = 5; NFT_LIMIT_PKT_BYTES = 1
-    const LARGEST_PACKET: u64 = 1500;
     let (rate, seconds) = (
         data.long(1).unwrap_or_default(),
         data.long(2).unwrap_or_default(),

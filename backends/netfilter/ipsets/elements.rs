@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EXCEPTION, Header};
+use super::{EXCEPTION, Header, expires};
 use crate::model::ruleset::{
     Element, ElementKey, Field, Mark, Part, PayloadBase, TableFamily, Uncertainty, Value,
 };
@@ -81,14 +81,14 @@ pub(super) struct Entry {
 
 /// Decodes an element, unless it is of another protocol than TCP; `None` where it is not understood.
 pub(super) fn entry(header: &Header, data: &Attributes<'_>, into: &mut Vec<Entry>) -> Option<()> {
-    // IPSET_ATTR_TIMEOUT = 6, _PROTO = 7, _CADT_FLAGS = 8
+    // IPSET_ATTR_PROTO = 7, _CADT_FLAGS = 8
     let protocol = data.get(7).and_then(|bytes| bytes.first());
     if protocol.is_some_and(|protocol| *protocol != TCP) {
         return Some(());
     }
     let flags = data.number(8).unwrap_or_default();
     let mut entry = Entry {
-        expires: data.number(6).is_some_and(|left| left != 0),
+        expires: header.expires || expires(data),
         first: Vec::new(),
         last: Vec::new(),
         exception: flags & EXCEPTION != 0,

@@ -3,11 +3,14 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
+use netlink_sys::protocols::NETLINK_ROUTE;
+
 use super::{in_namespace, load, ruleset, run, with_table};
 use crate::error::ErrorKind;
 use crate::model::ruleset::{
     ChainKind, ElementKey, Elements, Filter, Hook, Policy, TableFamily, Uncertainty, Verdict,
 };
+use crate::netfilter::netlink::{Channel, dump_route, is_not_supported};
 use crate::netfilter::{Scope, Socket};
 
 #[test]
@@ -430,4 +433,15 @@ fn a_table_with_an_owner_is_told() {
         drop(stdin);
         owner.wait().unwrap();
     });
+}
+
+/// What the kernel does not know at all is told from what it refuses.
+#[test]
+fn messages_that_the_kernel_does_not_know() {
+    // Beyond RTM_MAX, and RTM_GETSTATS without saying which (`struct if_stats_msg`).
+    for (message, unknown) in [(1022, true), (94, false)] {
+        let mut channel = Channel::open(NETLINK_ROUTE).unwrap();
+        let error = dump_route(&mut channel, message, &[0; 12], |_| {}).unwrap_err();
+        assert_eq!(is_not_supported(&error), unknown, "{error}");
+    }
 }

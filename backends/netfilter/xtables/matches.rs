@@ -7,8 +7,7 @@ use crate::model::ruleset::{
     PayloadBase, ROUTE_TYPES, Set, Statement, TableFamily, Test, Uncertainty, Value,
 };
 use crate::netfilter::attributes::{Attributes, text};
-use crate::netfilter::decode::{Body, masked};
-use crate::netfilter::ipsets::NUMBERED;
+use crate::netfilter::decode::{Body, LARGEST_PACKET, masked};
 
 // enum of xt_conntrack.h: XT_CONNTRACK_*
 const STATE: u16 = 1 << 0;
@@ -97,6 +96,7 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         "devgroup" => device_group(body, info),
         "recent" => recent(body, info),
         "set" if revision >= 1 => ipset(body, info, revision),
+        "icmp6" => icmp6(body, info),
         "limit" => {
             body.condition(Uncertainty::Rate, "-m limit".to_owned());
             Some(())
@@ -105,10 +105,9 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         // Of other protocols than TCP, or different for each packet.
         "ah" | "bpf" | "cgroup" | "cluster" | "connbytes" | "connlabel" | "cpu" | "dccp"
         | "dscp" | "dst" | "ecn" | "esp" | "eui64" | "frag" | "hbh" | "helper" | "hl" | "icmp"
-        | "icmp6" | "ipcomp" | "ipv6header" | "ipvs" | "l2tp" | "length" | "mh" | "nfacct"
-        | "osf" | "owner" | "physdev" | "policy" | "quota" | "rateest" | "realm" | "rt"
-        | "sctp" | "socket" | "srh" | "statistic" | "string" | "tcpmss" | "time" | "tos"
-        | "ttl" | "u32" => {
+        | "ipcomp" | "ipv6header" | "ipvs" | "l2tp" | "length" | "mh" | "nfacct" | "osf"
+        | "owner" | "physdev" | "policy" | "quota" | "rateest" | "realm" | "rt" | "sctp"
+        | "socket" | "srh" | "statistic" | "string" | "tcpmss" | "time" | "tos" | "ttl" | "u32" => {
             body.condition(Uncertainty::Other, format!("-m {name}"));
             Some(())
         }
@@ -378,6 +377,25 @@ fn reverse_path(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
     Some(())
 }
 
+/// `struct ip6t_icmp`: the type, and the first and the last code.
+fn icmp6(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
+    // IP6T_ICMP_INV
+    if info.byte(3)? & 1 != 0 || info.bytes(1, 2)? != [0, 255] {
+        body.condition(Uncertainty::Other, "-m icmp6".to_owned());
+        return Some(());
+    }
+    let field = Field::Payload {
+        base: PayloadBase::Transport,
+        offset: 0,
+    };
+    let test = Test::Compare {
+        operator: Operator::Equal,
+        data: vec![info.byte(0)?],
+    };
+    body.test(Value::field(field, 1), test);
+    Some(())
+}
+
 /// `struct xt_devgroup_info`.
 fn device_group(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
     let flags = info.number(0)?;
@@ -420,9 +438,11 @@ fn rate_or_excess(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>
     Some(())
 }
 
-/// Whether a `hashlimit` counts packets, and lets less than one a second by.
+/// Whether a `hashlimit` lets less than a packet a second by.
 fn slow(info: Info<'_>, revision: u32) -> Option<bool> {
-    // XT_HASHLIMIT_SCALE, _SCALE_v2: a packet costs that much a second, times the seconds for one.
+    // XT_HASHLIMIT_SCALE, _SCALE_v2: a packet costs that much a second, times the seconds for one. Of bytes so many
+    // (XT_HASHLIMIT_BYTE_SHIFT) cost 2^32 a second in all revisions (`user2credits_byte`).
+    const BYTES_OF_A_COST: u64 = 16;
     let (mode, cost, second) = if revision == 1 {
         (info.number(16)?, info.number(20)?.into(), 10_000)
     } else {
@@ -430,7 +450,12 @@ fn slow(info: Info<'_>, revision: u32) -> Option<bool> {
         (info.number(272)?, cost, 1_000_000)
     };
     let bytes = mode & 0x20 != 0; // XT_HASHLIMIT_BYTES
-    Some(!bytes && cost > second)
+    let most = if bytes {
+        u64::from(u32::MAX) / LARGEST_PACKET.div_ceil(BYTES_OF_A_COST)
+    } else {
+        second
+    };
+    Some(cost > most)
 }
 
 /// More packets than this are more than one connection needs: no wonder that one finds itself in the list.
@@ -527,7 +552,8 @@ pub(super) fn named_ipset(option: &str, info: Info<'_>, revision: u32) -> Option
         .map(|source| if *source { "src" } else { "dst" })
         .collect();
     let rest = if exceptions { " --return-nomatch" } else { "" };
-    let name = format!("{option} {NUMBERED}{number} {}{rest}", ends.join(","));
+    let numbered = Ipset::numbered(number);
+    let name = format!("{option} {numbered} {}{rest}", ends.join(","));
     let ipset = Ipset {
         number: Some(number),
         name: String::new(),

@@ -193,6 +193,19 @@ fn by_hand() -> Vec<Vec<(String, String)>> {
                 "<zone target=\"DROP\"><interface name=\"eth+\"/></zone>",
             ),
         ]),
+        // What the default zone forwards: since 2.5 of other zones' packets too.
+        files(&[
+            (
+                "zones/dmz.xml",
+                &format!("<zone>{port}<interface name=\"eth0\"/></zone>"),
+            ),
+            (
+                "zones/public.xml",
+                &format!(
+                    r#"<zone>{port}<forward-port port="50050" protocol="tcp" to-addr="10.0.0.9"/></zone>"#
+                ),
+            ),
+        ]),
         files(&[
             (
                 "zones/block.xml",

@@ -139,7 +139,10 @@ impl Firewalld {
             ErrorKind::NotRunning,
             "firewalld is not running: nobody owns its name on the system bus, or there is no system bus",
         )
-        .with_hint("start it: systemctl start firewalld; it is never started from here")
+        .with_hint(
+            "firewalld is not in charge of this host now: leave --backend, --zone and the settings of that name away, or say \
+             --backend auto, to work with what filters here",
+        )
     }
 
     /// What the admin should know of the zones, once the ruleset was read.

@@ -103,7 +103,7 @@ pub enum Generated {
 #[derive(Debug, Args)]
 pub struct Explain {
     /// The TCP port
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_parser = port)]
     pub port: u16,
 }
 
@@ -153,7 +153,7 @@ pub struct Global {
     #[arg(long = "zone", global = true, value_name = "NAME")]
     pub zones: Vec<String>,
 
-    /// Only this daemon; auto means every daemon that is configured here
+    /// Only this daemon: what pasvsync had opened for the others is closed; auto means every daemon that is configured here
     #[arg(long, global = true, value_name = "NAME", value_parser = daemon_choices())]
     pub daemon: Option<String>,
 
@@ -295,15 +295,21 @@ fn daemon_choices() -> clap::builder::PossibleValuesParser {
         .into()
 }
 
+/// One port.
+fn port(argument: &str) -> Result<u16, String> {
+    match argument.trim().parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!(
+            "`{argument}` is no TCP port (one number, 1 to 65535)"
+        )),
+    }
+}
+
 /// `FIRST-LAST`; `FIRST:LAST` is taken too. Whether the daemon takes such a range is for it to say.
 fn range(argument: &str) -> Result<PortRange, String> {
     let (first, last) = argument
         .split_once(['-', ':'])
         .ok_or_else(|| "expected two ports with a dash between, as in 50000-50099".to_owned())?;
-    let port = |text: &str| match text.trim().parse::<u16>() {
-        Ok(port) if port > 0 => Ok(port),
-        _ => Err(format!("`{text}` is no TCP port (1 to 65535)")),
-    };
     let (first, last) = (port(first)?, port(last)?);
     PortRange::new(first, last)
         .ok_or_else(|| format!("{first} is above {last}: the lower port comes first"))

@@ -12,7 +12,9 @@ fn main() -> ExitCode {
     let printer = Printer::new(&cli.global);
     printer::log_to_stderr(cli.global.verbose, printer.style());
     Settings::resolve(&cli.global)
-        .and_then(|settings| commands::run(&cli.command, &settings, &printer))
+        .and_then(|settings| {
+            commands::run(&cli.command, &settings, &printer).map_err(|error| settings.placed(error))
+        })
         .unwrap_or_else(|error| commands::failed(&cli.command, &error, &printer))
         .into()
 }

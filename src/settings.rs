@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::cli::{BackendChoice, Global};
 use crate::daemons::{self, ConfigError, ConfigErrorKind};
+use crate::findings::Location;
 
 /// How much alike two names must be, from 0 to 1, for one to be meant by the other.
 const NEAR: f64 = 0.8;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub csf_tcp_out: bool,
     /// The one daemon that the settings file names, whatever the flags say.
     pub file_daemon: Option<String>,
+    /// The paths of `daemon_config` that the settings file names, below the root, each with its line there.
+    pub named_in: Vec<(PathBuf, Location)>,
 }
 
 /// `/etc/pasvsync.toml` as typed.
@@ -84,12 +87,31 @@ impl Settings {
             .as_deref()
             .unwrap_or(Path::new("/"))
             .join(SETTINGS_FILE);
-        let file = match fs_err::read_to_string(&path) {
-            Ok(text) => parse(&path, &text)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => SettingsFile::default(),
+        let text = match fs_err::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error.into()),
         };
-        Ok(Self::merge(flags, file))
+        let file = parse(&path, &text)?;
+        let named_in = named_in(&path, &text, &file, flags);
+        Ok(Self {
+            named_in,
+            ..Self::merge(flags, file)
+        })
+    }
+
+    /// The error with the line of the settings file that names the configuration which is not there.
+    pub fn placed(&self, error: anyhow::Error) -> anyhow::Error {
+        let missing = error
+            .downcast_ref::<ConfigError>()
+            .filter(|error| error.kind == ConfigErrorKind::Missing);
+        let named = missing.and_then(|error| {
+            let mut named = self.named_in.iter();
+            let (_, line) = named.find(|(path, _)| *path == error.location.path)?;
+            let help = format!("{line} names it: create it, or name another");
+            Some(error.clone().with_help(help))
+        });
+        named.map_or(error, Into::into)
     }
 
     /// The folder that stands for `/`.
@@ -128,8 +150,37 @@ impl Settings {
             // What the hosting guides do.
             csf_tcp_out: file.csf.tcp_out.unwrap_or(true),
             file_daemon,
+            named_in: Vec::new(),
         }
     }
+}
+
+/// Where the settings file names the configurations that no flag names.
+fn named_in(
+    settings: &Path,
+    text: &str,
+    file: &SettingsFile,
+    flags: &Global,
+) -> Vec<(PathBuf, Location)> {
+    let root = flags.root.as_deref().unwrap_or(Path::new("/"));
+    let mut named = Vec::new();
+    for (name, path) in &file.daemon_config {
+        let key = |line: &str| {
+            let key = line.split('=').next().unwrap_or_default().trim();
+            let key = key.rsplit('.').next().unwrap_or_default();
+            key == name && line.contains(&*path.to_string_lossy())
+        };
+        let line = (1..).zip(text.lines()).find(|(_, line)| key(line));
+        if flags.daemon_config.iter().all(|(flag, _)| flag != name) {
+            let location = match line {
+                Some((number, _)) => Location::line(settings, number),
+                None => Location::file(settings),
+            };
+            let below = path.strip_prefix("/").unwrap_or(path);
+            named.push((root.join(below), location));
+        }
+    }
+    named
 }
 
 /// Reads the text of a settings file.
@@ -141,6 +192,7 @@ pub fn parse(path: &Path, text: &str) -> Result<SettingsFile, ConfigError> {
         // The parser's message may have several lines; the first says what is wrong.
         let message = error.message().lines().next().unwrap_or("not valid TOML");
         let (message, hint) = about_key(message);
+        let hint = hint.or_else(|| about_value(text, error.span()?));
         let wrong = match error.span() {
             Some(span) => at(path, text, span, message),
             None => ConfigError::new(ConfigErrorKind::Malformed, path, message),
@@ -170,11 +222,29 @@ fn about_key(message: &str) -> (&str, Option<String>) {
     };
     if let Some((short, known)) = message.split_once(", expected ")
         && let ([unknown], known) = (quoted(short).as_slice(), quoted(known))
+        && !known.is_empty()
     {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         return (short, Some(suggestion(unknown, &known)));
     }
     (message, None)
+}
+
+/// How the value of the key in whose line the span starts is written.
+fn about_value(text: &str, span: Range<usize>) -> Option<String> {
+    let start = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
+    let (key, _) = text.get(start..)?.lines().next()?.split_once('=')?;
+    match key.trim() {
+        "control" | "refuse-exposed" | "csf.tcp_out" | "tcp_out" => {
+            Some("write true or false, without quotes".to_owned())
+        }
+        "zones" => {
+            let value = text.get(span).filter(|value| value.starts_with('"'));
+            let value = value.unwrap_or("\"dmz\"");
+            Some(format!("write a list: zones = [{value}]"))
+        }
+        _ => None,
+    }
 }
 
 /// The nearest of the names that are known, or all of them when none is near.
@@ -209,6 +279,24 @@ mod tests {
 
     use super::*;
     use crate::cli::Cli;
+
+    fn hint(text: &str) -> Option<String> {
+        let error = parse(Path::new("/etc/pasvsync.toml"), text).unwrap_err();
+        error.help.clone()
+    }
+
+    #[test]
+    fn how_a_value_is_written_is_said() {
+        let bool = Some("write true or false, without quotes");
+        assert_eq!(hint("csf.tcp_out = 1\n").as_deref(), bool);
+        assert_eq!(hint("[csf]\ntcp_out = 1\n").as_deref(), bool);
+        assert_eq!(hint("control = yes\n").as_deref(), bool);
+        assert_eq!(hint("control = \"yes\"\n").as_deref(), bool);
+        assert_eq!(
+            hint("daemon = \"auto\"\nzones = \"dmz\"\n").as_deref(),
+            Some("write a list: zones = [\"dmz\"]")
+        );
+    }
 
     fn error(text: &str) -> String {
         let error = parse(Path::new("/etc/pasvsync.toml"), text).unwrap_err();

@@ -162,6 +162,21 @@ impl BootLayer {
         ))
     }
 
+    /// The lines of boot files that are ours, each with its file's path and its number from 1; also of files that their
+    /// loader rejects.
+    ///
+    /// # Errors
+    /// When one of the files cannot be read.
+    pub fn own_lines(&self) -> Result<Vec<(PathBuf, usize)>> {
+        let mut found = Vec::new();
+        for source in sources::read(&self.boot)? {
+            let path = self.boot.real(&source.path);
+            let lines = Text::new(&source.bytes).own_lines();
+            found.extend(lines.iter().map(|(index, _)| (path.clone(), index + 1)));
+        }
+        Ok(found)
+    }
+
     /// Whether boot starts `NetworkManager`.
     pub fn network_manager(&self) -> bool {
         !self.boot.elsewhere && self.boot.enabled("NetworkManager")

@@ -70,9 +70,11 @@ pub fn failed(arguments: &Check, error: &anyhow::Error, printer: &Printer) -> Ex
     }
     printer.failure(error);
     if printer.form() == OutputForm::Prometheus
-        && let Err(error) = deliver(arguments, &prometheus::failure(), *printer)
+        && let Err(again) = deliver(arguments, &prometheus::failure(), *printer)
+        // What could not be written before cannot be now, and that is said already.
+        && again.to_string() != error.to_string()
     {
-        printer.failure(&error);
+        printer.failure(&again);
     }
     ExitStatus::Failure
 }
@@ -89,9 +91,12 @@ fn deliver(arguments: &Check, metrics: &str, printer: Printer) -> anyhow::Result
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path
         .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    // A folder that is missing is no matter of the temporary file's name.
+    std::fs::metadata(folder)?;
     // The name does not end in .prom: node_exporter does not take it for metrics.
-    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     // node_exporter is not root.
     file.as_file()

@@ -42,7 +42,7 @@ pub(super) fn about_one(host: &Host, reading: &mut Reading) {
                     reading.daemon
                 ),
             )
-            .with_hint(set_range(reading.daemon))
+            .with_hint(set_range(reading))
             .at(reading.passive[0].location.clone()),
         );
     } else {
@@ -67,7 +67,14 @@ fn placed(finding: Finding, location: Option<Location>) -> Finding {
 }
 
 /// The line that sets a range, in the daemon's words.
-fn set_range(daemon: &str) -> String {
+fn set_range(reading: &Reading) -> String {
+    let daemon = reading.daemon;
+    if let Some(file) = range_file(reading) {
+        let file = file.display();
+        return format!(
+            "run `pasvsync set-range 49152-50175 --daemon {daemon}`, or write 49152 50175 into {file}"
+        );
+    }
     let line = match daemon {
         super::pure_ftpd::NAME => "PassivePortRange 49152 50175",
         super::proftpd::NAME => "PassivePorts 49152 50175 in <Global>",
@@ -84,14 +91,23 @@ fn set_range(daemon: &str) -> String {
     format!("run `pasvsync set-range 49152-50175 --daemon {daemon}`, or write {line}")
 }
 
+/// The file that holds the range and nothing else, where the daemon has such a one; it may have to be created.
+fn range_file(reading: &Reading) -> Option<PathBuf> {
+    (reading.daemon == super::pure_ftpd::NAME)
+        .then(|| super::pure_ftpd::range_file(reading))
+        .flatten()
+}
+
 fn about_unset(reading: &Reading) -> Finding {
     let message = format!(
         "{} has no passive range: it may use {}; nothing is opened",
         reading.daemon, reading.effective
     );
     placed(
-        Finding::new("no-range", message).with_hint(set_range(reading.daemon)),
-        main_file(reading),
+        Finding::new("no-range", message).with_hint(set_range(reading)),
+        range_file(reading)
+            .map(Location::file)
+            .or_else(|| main_file(reading)),
     )
 }
 

@@ -27,6 +27,8 @@ const PATHS: &[&str] = &[
     "/etc/pure-ftpd.conf",
     "/usr/local/etc/pure-ftpd.conf",
 ];
+/// What the option of the range is called.
+const RANGE_OPTION: &str = "PassivePortRange";
 /// `DEFAULT_MAX_USERS` (SRC).
 const DEFAULT_CLIENTS: u32 = 50;
 
@@ -299,6 +301,24 @@ fn bounds(switch: &Switch) -> (Option<u32>, Option<u32>) {
     (number(parts.next()), number(parts.next()))
 }
 
+/// The line that sets the range in a file: in a folder of options the file's name is that of the option.
+fn range_line(path: &Path, pair: &str) -> String {
+    if path.file_name().is_some_and(|name| name == RANGE_OPTION) {
+        pair.to_owned()
+    } else {
+        format!("{RANGE_OPTION} {pair}")
+    }
+}
+
+/// Where Debian's wrapper reads the range, when it is what the reading is of.
+pub(super) fn range_file(reading: &Reading) -> Option<PathBuf> {
+    // Any other way has a file of its own.
+    let Some(first) = reading.files.first() else {
+        return Some(Path::new(WRAPPER).join(RANGE_OPTION));
+    };
+    wrapper::is_option(first).then(|| first.with_file_name(RANGE_OPTION))
+}
+
 /// The range that they are, when the daemon takes it.
 fn valid(bounds: (Option<u32>, Option<u32>)) -> Option<PortRange> {
     let (first, last) = (bounds.0.filter(|first| *first >= 1024)?, bounds.1?);
@@ -307,8 +327,10 @@ fn valid(bounds: (Option<u32>, Option<u32>)) -> Option<PortRange> {
 
 /// SRC: `sscanf("%u:%u")`; trailing garbage is accepted; 1024 <= first <= last <= 65535, else exit 252 (RUN).
 fn passive_range(switch: &Switch, reading: &mut Reading) {
-    const HELP: &str =
-        "write two ports from 1024 to 65535, the lower one first: PassivePortRange 49152 65534";
+    let help = format!(
+        "write two ports from 1024 to 65535, the lower one first: {}",
+        range_line(&switch.location.path, "49152 65534")
+    );
     let bounds = bounds(switch);
     if let Some(ports) = valid(bounds) {
         reading.passive.push(PassiveRange {
@@ -333,16 +355,16 @@ fn passive_range(switch: &Switch, reading: &mut Reading) {
                 shown.replacen(':', " ", 1)
             ),
         )
-        .with_hint(HELP)
+        .with_hint(help.clone())
         .at(switch.location.clone()),
     );
     let error = ConfigError::new(ConfigErrorKind::Refused, &switch.location.path, message);
     let line = switch.location.line.unwrap_or(1);
     let error = error.at_line(
         line,
-        format!("PassivePortRange {}", shown.replacen(':', " ", 1)).as_bytes(),
+        range_line(&switch.location.path, &shown.replacen(':', " ", 1)).as_bytes(),
     );
-    reading.refuses.get_or_insert(error.with_help(HELP));
+    reading.refuses.get_or_insert(error.with_help(help));
 }
 
 /// RUN: `Bind`: `port`, `,port`, `ip,port`, `ip,`; the last port counts; numbers are taken modulo 65536.
@@ -414,7 +436,8 @@ fn capacity(switch: Option<&Switch>, reading: &mut Reading) {
         )
     };
     let hint = if last <= 65_535 {
-        format!("write PassivePortRange {} {last}", range.ports.first())
+        let pair = format!("{} {last}", range.ports.first());
+        format!("write {}", range_line(&range.location.path, &pair))
     } else {
         "write a wider range".to_owned()
     };

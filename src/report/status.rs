@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use firewall::model::ports::{PortRange, PortSet};
 
-use super::text::{all_open, count, family, joined, shared, verdict, when};
+use super::text::{all_open, count, family, filter, joined, shared, verdict, when};
 use super::{DaemonReport, LayerReport, ReachReport, Report};
 use crate::printer::{Glyphs, Style, Tone, clean, place};
 
@@ -28,7 +28,7 @@ pub fn status(report: &Report, style: Style, glyphs: Glyphs) -> String {
     }
     for (backend, name, layer) in report.layers() {
         if !layer.reach.is_empty() {
-            let heading = format!("{backend}, {}", when(name));
+            let heading = format!("{}, {}", filter(backend, name), when(name));
             let _ = writeln!(text, "{}", style.paint(Tone::Strong, &heading));
             for daemon in &report.daemons {
                 bars(daemon, layer, style, glyphs, &mut text);

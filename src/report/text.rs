@@ -86,6 +86,14 @@ pub(super) fn when(layer: &str) -> &'static str {
     }
 }
 
+/// What a layer is of: boot files may be another program's than what filters now.
+pub(super) fn filter(backend: &'static str, layer: &str) -> &'static str {
+    match (backend, layer) {
+        ("iptables" | "nftables", "permanent") => "boot files",
+        _ => backend,
+    }
+}
+
 /// The daemons, what they want, and which lines say so.
 fn daemons(report: &Report, style: Style, text: &mut String) {
     let mut table = Table::default();
@@ -183,8 +191,18 @@ fn families(report: &Report) -> String {
 /// `30000-30009 open over IPv4 and IPv6`, or that nothing is wanted.
 pub(super) fn all_open(report: &Report) -> String {
     let wanted = report.wanted();
+    let judged = report.layers().any(|(_, name, _)| name == "permanent");
+    let mut unjudged = report.findings.iter();
+    let unjudged = unjudged
+        .find(|finding| !judged && matches!(finding.code, "boot-managed" | "boot-other-namespace"));
     if wanted.is_empty() {
         "no daemon wants a passive port".to_owned()
+    } else if let Some(finding) = unjudged {
+        format!(
+            "{wanted} open over {} now; the next boot was not judged: {}",
+            families(report),
+            finding.message
+        )
     } else if report.finds("nothing-filters") {
         format!(
             "{wanted} open over {}, since nothing filters this host",
@@ -218,8 +236,8 @@ pub fn check(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
         if layer.in_sync {
             continue;
         }
-        if layer.reach.iter().any(|entry| entry.verdict != "open") {
-            let _ = writeln!(text, "{backend}, {}:", when(name));
+        if !layer.edits.is_empty() || layer.reach.iter().any(|entry| entry.verdict != "open") {
+            let _ = writeln!(text, "{}, {}:", filter(backend, name), when(name));
             reach(report, layer, false, style, &mut text);
         }
         if !layer.edits.is_empty() {
@@ -269,7 +287,7 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
     daemons(report, style, &mut text);
     for (backend, name, layer) in report.layers() {
         if !layer.in_sync {
-            let _ = writeln!(text, "{backend}, {}:", when(name));
+            let _ = writeln!(text, "{}, {}:", filter(backend, name), when(name));
             reach(report, layer, false, style, &mut text);
         }
     }
@@ -315,17 +333,18 @@ pub fn set_range(report: &Report, diff: bool, quiet: bool, style: Style) -> Stri
             written(file, diff, style, &mut text);
         }
         let _ = writeln!(text, "{}: passive {range} {word}", done.daemon);
-        if done.restarted || done.written {
-            let _ = match &done.restart {
-                Restart::Command(words) if done.restarted => {
-                    writeln!(text, "restarted: {}", clean(&words.join(" ")))
-                }
-                Restart::Command(words) => {
-                    writeln!(text, "to use it, restart: {}", clean(&words.join(" ")))
-                }
-                Restart::None(why) => writeln!(text, "to use it: {why}"),
-            };
-        }
+    }
+    // Quiet or not: until then transfers hang, since the old ports are closed.
+    if done.written && !done.restarted || done.restarted && !quiet {
+        let _ = match &done.restart {
+            Restart::Command(words) if done.restarted => {
+                writeln!(text, "restarted: {}", clean(&words.join(" ")))
+            }
+            Restart::Command(words) => {
+                writeln!(text, "to use it, restart: {}", clean(&words.join(" ")))
+            }
+            Restart::None(why) => writeln!(text, "to use it: {why}"),
+        };
     }
     if !done.dry_run {
         text.push_str(&sync(report, diff, quiet, style));

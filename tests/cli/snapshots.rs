@@ -20,7 +20,10 @@ pub(super) fn snapshot(name: &str, host: &Host, commands: &[&str]) {
     let Some(output) = host.run(commands) else {
         return;
     };
-    let shown: Vec<String> = commands.iter().map(|line| format!("$ {line}\n")).collect();
+    let shown = commands.iter().map(|line| format!("$ {line}\n"));
+    let shown: Vec<String> = shown
+        .map(|line| host.without_root(line.as_bytes()))
+        .collect();
     let actual = format!(
         "{}exit status {}\n--- stdout\n{}--- stderr\n{}",
         shown.concat(),
@@ -84,6 +87,16 @@ fn moved_range() {
     let text = String::from_utf8(output.stdout).unwrap();
     let signs = |sign: &str| text.lines().filter(|line| line.starts_with(sign)).count();
     assert_eq!((signs("+"), signs("-")), (1, 1), "{text}");
+}
+
+/// A plan that only takes away says of what.
+#[test]
+fn nothing_is_wanted_any_more() {
+    let host = closed();
+    let file = host.root().join("etc/proftpd/proftpd.conf");
+    let edit = format!("sed -i /Passive/d {}", file.display());
+    let commands = ["pasvsync sync", edit.as_str(), "pasvsync check"];
+    snapshot("check-deletes", &host, &commands);
 }
 
 /// A bar with spans, in a locale that has no shades.
@@ -178,6 +191,11 @@ fn configurations_that_make_no_sense() {
         "control = true\nports = \"50000-50009\"\n",
     );
     snapshot("settings-unknown-key", &host, &["pasvsync check"]);
+    host.file(
+        "etc/pasvsync.toml",
+        "[daemon-config]\nproftpd = \"/srv/none.conf\"\n",
+    );
+    snapshot("settings-missing-file", &host, &["pasvsync check"]);
     host.file("etc/pasvsync.toml", "control = true\n");
     snapshot("settings-control", &host, &["pasvsync sync"]);
     snapshot(
@@ -187,10 +205,51 @@ fn configurations_that_make_no_sense() {
     );
 }
 
+/// In Debian's folder of options a file holds the two ports and nothing else.
+#[test]
+fn a_folder_of_options() {
+    let host = closed();
+    let check = &["pasvsync check --daemon pure-ftpd"];
+    host.file("etc/pure-ftpd/conf/AltLog", "clf:/var/log/x.log\n");
+    snapshot("options-no-range", &host, check);
+    let file = "etc/pure-ftpd/conf/PassivePortRange";
+    host.file(file, "50140 50100\n");
+    snapshot("options-reversed", &host, check);
+    host.file(file, "50000 50009\n");
+    snapshot("options-few", &host, check);
+}
+
+/// What cannot be taken out of a boot file is named.
+#[test]
+fn a_boot_file_that_is_broken() {
+    let host = closed();
+    host.file(
+        "etc/nftables.conf",
+        &format!("flush ruleset\n{POLICY_DROP}"),
+    );
+    host.file(
+        "lib/systemd/system/nftables.service",
+        "[Service]\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\n",
+    );
+    let wants = host.root().join("etc/systemd/system/sysinit.target.wants");
+    fs_err::create_dir_all(&wants).unwrap();
+    let unit = "/lib/systemd/system/nftables.service";
+    fs_err::os::unix::fs::symlink(unit, wants.join("nftables.service")).unwrap();
+    let file = host.root().join("etc/nftables.conf");
+    let junk = format!("sed -i '$a junk here' {}", file.display());
+    snapshot("check-boot-file", &host, &["pasvsync check"]);
+    let commands = ["pasvsync sync", junk.as_str(), "pasvsync remove"];
+    snapshot("remove-broken-boot-file", &host, &commands);
+}
+
 #[test]
 fn usage() {
     snapshot("usage-none", &closed(), &["pasvsync"]);
     snapshot("usage-port", &closed(), &["pasvsync explain 70000"]);
+    let ranged = &["pasvsync explain 50000-50010"];
+    snapshot("usage-port-range", &closed(), ranged);
+    let missing = "pasvsync check --output prometheus --to /nowhere/pasvsync.prom";
+    snapshot("metrics-missing-folder", &closed(), &[missing]);
     snapshot(
         "usage-daemon",
         &closed(),

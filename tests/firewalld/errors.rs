@@ -43,7 +43,9 @@ fn not_running() {
             message.contains("firewalld is not running"),
             "{step}: {message}"
         );
-        assert!(hint.contains("systemctl start firewalld"), "{step}: {hint}");
+        // Whoever starts it from afar may be locked out.
+        assert!(hint.contains("--backend auto"), "{step}: {hint}");
+        assert!(!hint.contains("systemctl"), "{step}: {hint}");
         // Nobody asks for it: without it, nothing filters here.
         let check = lab.pasvsync(&["check"]).expect(0);
         assert_ne!(

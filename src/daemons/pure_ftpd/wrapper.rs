@@ -148,6 +148,12 @@ pub(super) fn read(host: &Host, folder: &Path) -> Result<Wrapped, ConfigError> {
     Ok(wrapped)
 }
 
+/// Whether a file is one of such a folder's.
+pub(super) fn is_option(path: &Path) -> bool {
+    let mut options = OPTIONS.iter();
+    options.any(|(known, ..)| path.file_name().is_some_and(|name| name == *known))
+}
+
 fn is_option_name(name: &str) -> bool {
     let mut characters = name.chars();
     characters

@@ -110,9 +110,9 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         // Of other protocols than TCP, or different for each packet.
         "ah" | "bpf" | "cgroup" | "cluster" | "connbytes" | "connlabel" | "cpu" | "dccp"
         | "dscp" | "dst" | "ecn" | "esp" | "eui64" | "frag" | "hbh" | "helper" | "hl" | "icmp"
-        | "ipcomp" | "ipvs" | "l2tp" | "length" | "mh" | "nfacct" | "osf" | "owner"
-        | "physdev" | "policy" | "quota" | "rateest" | "realm" | "rt" | "sctp" | "socket"
-        | "srh" | "statistic" | "string" | "tcpmss" | "time" | "tos" | "ttl" | "u32" => {
+        | "ipcomp" | "ipvs" | "l2tp" | "length" | "mh" | "nfacct" | "osf" | "owner" | "physdev"
+        | "policy" | "quota" | "rateest" | "realm" | "rt" | "sctp" | "socket" | "srh"
+        | "statistic" | "string" | "tcpmss" | "time" | "tos" | "ttl" | "u32" => {
             body.condition(Uncertainty::Other, format!("-m {name}"));
             Some(())
         }

@@ -9,10 +9,11 @@ use crate::model::ruleset::{
 use super::arrivals::{arrivals, sees};
 use super::flow::{EXPLICIT_PORTS, Memory};
 use super::names::Names;
+use super::outcome::Spot;
 use super::packet::{Packet, Phase};
 use super::scope::Ports;
 use super::steps::Recorder;
-use super::trace::{Spot, Tracer};
+use super::trace::Tracer;
 use super::truth::Truth;
 
 /// Chains nest no deeper (`NFT_JUMP_STACK_SIZE`).

@@ -4,10 +4,11 @@ use crate::model::ports::{PortRange, PortSet};
 use crate::model::ruleset::{Mark, Nat, NatKind, TableFamily, Uncertainty};
 
 use super::flow::{Here, Split};
+use super::outcome::Intent;
 use super::packet::{Situation, Tracking};
 use super::scope::Ports;
 use super::steps::Effect;
-use super::trace::{Intent, Tracer};
+use super::trace::Tracer;
 use super::truth::Truth;
 
 impl Tracer<'_, '_> {

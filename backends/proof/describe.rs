@@ -2,8 +2,8 @@
 
 use crate::model::ruleset::{Filter, Policy, Ruleset, Statement, Table, TableFamily};
 
+use super::outcome::Spot;
 use super::packet::Phase;
-use super::trace::Spot;
 
 /// `inet filter input`, or `ip filter INPUT of iptables-legacy`.
 fn chain_name(table: &Table, chain: usize) -> String {

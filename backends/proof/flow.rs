@@ -3,9 +3,9 @@
 use crate::model::ports::PortSet;
 use crate::model::ruleset::{Outside, Uncertainty};
 
+use super::outcome::{Call, Intent};
 use super::packet::{Situation, Tracking};
 use super::scope::Ports;
-use super::trace::{Call, Intent};
 use super::truth::Truth;
 
 /// A rule's ports are its admin's intent when they are at most this many; more is a catch-all such as

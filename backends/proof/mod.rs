@@ -12,6 +12,7 @@ mod flow;
 mod names;
 mod neighbours;
 mod order;
+mod outcome;
 mod packet;
 pub mod place;
 mod scope;

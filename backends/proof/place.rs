@@ -13,8 +13,8 @@ use crate::model::ruleset::{
 
 use super::bans::Bans;
 use super::describe;
+use super::outcome::{Block, Call, Intent, Spot};
 use super::packet::Phase;
-use super::trace::{Block, Call, Intent, Spot};
 use super::verdict::{self, Judgement};
 
 /// More base chains than this one after the other do not close the same port on any host.

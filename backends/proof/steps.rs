@@ -5,8 +5,8 @@ use std::fmt;
 use crate::model::ruleset::{Ruleset, Verdict};
 
 use super::describe;
+use super::outcome::Spot;
 use super::packet::Packet;
-use super::trace::Spot;
 
 /// What happens to the packet at a step.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,9 +11,10 @@ use super::describe;
 use super::flow::Memory;
 use super::names::Names;
 use super::order::{self, Order};
+use super::outcome::{Block, Doubt, Intent, Outcome, Spot};
 use super::packet::{Packet, Phase};
 use super::steps::{Recorder, Step};
-use super::trace::{Block, Doubt, Intent, Outcome, Spot, Tracer};
+use super::trace::Tracer;
 use super::truth::ALL_ADDRESSES;
 
 /// The verdicts, and what placement needs to know of the blocks.

@@ -7,7 +7,7 @@ use crate::model::ruleset::{Ruleset, Statement, Verdict};
 
 use super::super::bans::{Bans, Role};
 use super::super::describe;
-use super::super::trace::{Block, Spot};
+use super::super::outcome::{Block, Spot};
 use super::super::verdict::Judgement;
 use super::{before_logging, lets_in};
 

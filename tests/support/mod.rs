@@ -44,6 +44,12 @@ pub(crate) fn skip(reason: &str) {
     say(&format!("SKIPPED {reason}"));
 }
 
+/// Says that a test does not run since this kernel was built without what it is about, in CI too: nothing that could be
+/// installed would change that.
+pub(crate) fn not_in_this_kernel(reason: &str) {
+    say(&format!("SKIPPED {}", reason.trim_end()));
+}
+
 /// Prints past the test harness, which swallows what a passing test prints with the usual macros.
 pub(crate) fn say(text: &str) {
     // One write, so that lines of parallel tests do not mix.

@@ -108,7 +108,9 @@ pub fn about_unread(request: &Request, discovery: &mut Discovery) -> anyhow::Res
         let processes = listeners::processes().into_iter().filter_map(named);
         let mut daemons = processes.filter_map(|owner| Some((is_daemon(&owner)?, owner)));
         // Anybody can give a process such a name, but only root a port such as 21.
-        let Some((name, owner)) = daemons.find(|(_, owner)| is_privileged(owner, &sockets)) else {
+        let Some((name, owner)) =
+            daemons.find(|(_, owner)| takes(owner, &sockets, |port| port < 1024))
+        else {
             return Ok(());
         };
         let id = owner.id;
@@ -124,13 +126,6 @@ pub fn about_unread(request: &Request, discovery: &mut Discovery) -> anyhow::Res
         ),
     );
     Ok(())
-}
-
-/// Whether the process listens on a port that only root may take.
-fn is_privileged(owner: &Owner, sockets: &[Listener]) -> bool {
-    let held = Owner::sockets(owner.id);
-    let mut own = sockets.iter().filter(|socket| held.contains(&socket.inode));
-    own.any(|socket| socket.address.port() < 1024)
 }
 
 /// The processes that take the connections of a reading's daemon.
@@ -291,11 +286,16 @@ fn named(id: u32) -> Option<Owner> {
 
 /// Whether the process takes control connections: a session has a data connection's socket at most.
 fn listens(owner: &Owner, sockets: &[Listener], reading: &Reading, anywhere: bool) -> bool {
-    let held = Owner::sockets(owner.id);
-    sockets.iter().any(|socket| {
-        held.contains(&socket.inode)
-            && (anywhere || reading.control.contains(&socket.address.port()))
+    takes(owner, sockets, |port| {
+        anywhere || reading.control.contains(&port)
     })
+}
+
+/// Whether the process listens on such a port.
+fn takes(owner: &Owner, sockets: &[Listener], such: impl Fn(u16) -> bool) -> bool {
+    let held = Owner::sockets(owner.id);
+    let mut own = sockets.iter().filter(|socket| held.contains(&socket.inode));
+    own.any(|socket| such(socket.address.port()))
 }
 
 /// The file that changed last, and when, in nanoseconds since 1970. The inode's time also shows a file that was moved

@@ -23,6 +23,16 @@ fn leaves(lab: &Lab) -> bool {
     rules.matches("jump filter_INPUT_ZONES").count() > 1
 }
 
+/// `remove` has nothing to say of leftovers.
+#[track_caller]
+fn removes_without_a_word(lab: &Lab) {
+    let remove = lab.pasvsync(&["remove"]).expect(0);
+    assert!(
+        !codes(&remove).contains(&LEFTOVERS.to_owned()),
+        "{remove:?}"
+    );
+}
+
 #[test]
 fn what_is_still_let_in_is_named() {
     if !possible() {
@@ -61,11 +71,7 @@ fn what_is_still_let_in_is_named() {
     assert_eq!(lab.everything(), before);
     lab.firewall_cmd(&["--reload"]);
     lab.assert_open(&[FIRST.0, FIRST.1], false);
-    let remove = lab.pasvsync(&["remove"]).expect(0);
-    assert!(
-        !codes(&remove).contains(&LEFTOVERS.to_owned()),
-        "{remove:?}"
-    );
+    removes_without_a_word(&lab);
     assert!(!lab.folder().join("lib/pasvsync").exists());
 }
 
@@ -90,11 +96,7 @@ fn what_a_service_let_in_is_named() {
     lab.assert_open(&[FIRST.0, FIRST.1], true);
     lab.restart();
     lab.assert_open(&[FIRST.0, FIRST.1], false);
-    let remove = lab.pasvsync(&["remove"]).expect(0);
-    assert!(
-        !codes(&remove).contains(&LEFTOVERS.to_owned()),
-        "{remove:?}"
-    );
+    removes_without_a_word(&lab);
     assert!(!lab.folder().join("lib/pasvsync").exists());
 }
 
@@ -108,10 +110,6 @@ fn nothing_is_left_with_iptables() {
     lab.world.want(FIRST.0, FIRST.1);
     lab.pasvsync(&["sync"]).expect(0);
     lab.kill_and_start();
-    let remove = lab.pasvsync(&["remove"]).expect(0);
-    assert!(
-        !codes(&remove).contains(&LEFTOVERS.to_owned()),
-        "{remove:?}"
-    );
+    removes_without_a_word(&lab);
     lab.assert_open(&[FIRST.0, FIRST.1], false);
 }

@@ -13,6 +13,7 @@ pub(crate) mod fuzzing;
 mod leftovers;
 mod listing;
 mod memory;
+mod objects;
 mod permanent;
 mod questions;
 mod records;

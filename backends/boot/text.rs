@@ -1,6 +1,6 @@
 //! A configuration file as lines, and the places in it where a line of ours might go.
 
-use super::sources::{Digest, Language, Source, digest};
+use super::sources::{Language, Source};
 use crate::model::ports::PortRange;
 use crate::model::reach::Family;
 use crate::model::ruleset::TableFamily;
@@ -195,11 +195,6 @@ pub(crate) fn inverse(splices: &[&Splice]) -> Vec<Splice> {
         back
     });
     inverse.collect()
-}
-
-/// The digest of a file that changes are made for.
-pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
-    digest(bytes)
 }
 
 /// Whether a line carries our mark, as a comment in nft's or iptables' words, and is not itself a comment.

@@ -172,14 +172,6 @@ impl ConfigError {
         self.0.included_from = from;
         self
     }
-
-    /// Whether the daemon refuses the file, as opposed to its being unreadable.
-    pub fn is_refusal(&self) -> bool {
-        matches!(
-            self.kind,
-            ConfigErrorKind::Refused | ConfigErrorKind::RefusedHere
-        )
-    }
 }
 
 /// The column that follows `characters` characters.

@@ -51,16 +51,6 @@ impl Host {
         self.disk.root().is_none()
     }
 
-    /// A variable of the daemons' environment.
-    pub fn variable(&self, name: &str) -> Option<&str> {
-        let mut matching = self
-            .environment
-            .iter()
-            .rev()
-            .filter(|(known, _)| known == name);
-        matching.next().map(|(_, value)| value.as_str())
-    }
-
     /// The processes that run in this network; none of an image. What cannot be read has ended: it is left out.
     pub fn processes(&self) -> &[Process] {
         self.processes.get_or_init(|| {

@@ -12,6 +12,7 @@ mod load;
 mod look;
 pub(crate) mod memory;
 mod nft_text;
+mod places;
 mod scripts;
 mod search;
 mod shape;

@@ -2,45 +2,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::Clean;
+use super::bytes::{hexadecimal, is_host_order, number, only_mask, prefix_length};
 use super::names::{Context, IPV4, IPV6, field_name, protocol_name};
-use super::{Clean, only_mask};
 use crate::model::ruleset::{
     ConnectionKey, FibResult, Field, Operation, Operator, Part, PayloadBase, ROUTE_TYPES, Test,
     Value,
 };
-
-/// Whether the bytes of a field are a number in the host's order.
-pub(super) fn is_host_order(field: &Field) -> bool {
-    matches!(
-        field,
-        Field::PacketLength
-            | Field::Mark(_)
-            | Field::InputInterface
-            | Field::InputInterfaceType
-            | Field::InputInterfaceGroup
-            | Field::OutputInterface
-            | Field::OutputInterfaceType
-            | Field::OutputInterfaceGroup
-            | Field::ConnectionState
-            | Field::ConnectionStatus
-            | Field::Fib { .. }
-    )
-}
-
-/// A number of up to sixteen bytes.
-fn number(bytes: &[u8], host_order: bool) -> u128 {
-    let add = |sum: u128, byte: &u8| sum << 8 | u128::from(*byte);
-    let bytes = bytes.get(..16).unwrap_or(bytes);
-    if host_order && cfg!(target_endian = "little") {
-        bytes.iter().rev().fold(0, add)
-    } else {
-        bytes.iter().fold(0, add)
-    }
-}
-
-pub(super) fn hexadecimal(bytes: &[u8], host_order: bool) -> String {
-    format!("{:#x}", number(bytes, host_order))
-}
 
 /// The word for the bytes that a field is compared with.
 pub(super) fn operand(part: &Part, data: &[u8], context: Context) -> String {
@@ -191,29 +159,6 @@ fn address(data: &[u8], part: &Part) -> String {
         None if data.len() < whole => format!("{text}/{}", data.len() * 8),
         None => text,
     }
-}
-
-/// The length of the prefix that a mask leaves of an address.
-pub(super) fn prefix_length(part: &Part) -> Option<u32> {
-    let is_address = match part.field {
-        Field::Payload {
-            base: PayloadBase::Network,
-            offset,
-        } => {
-            matches!((offset, part.length), (12 | 16, 1..=4) | (8 | 24, 2..=16))
-        }
-        Field::Connection {
-            key: ConnectionKey::SourceAddress | ConnectionKey::DestinationAddress,
-            ..
-        } => true,
-        _ => false,
-    };
-    let mask = only_mask(part).filter(|_| is_address)?;
-    let bits: u32 = mask.iter().map(|byte| byte.leading_ones()).sum();
-    let ones: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
-    let first_bits = mask.iter().take_while(|byte| **byte == 0xff).count();
-    let contiguous = bits == ones && mask.iter().skip(first_bits + 1).all(|byte| *byte == 0);
-    contiguous.then_some(ones)
 }
 
 /// An interval of one field; an aligned one of addresses is a prefix.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use firewall::model::ports::PortRange;
 
 use super::disk::Kind;
-use super::{ConfigError, ConfigErrorKind, Discovery, Edit, Host, proftpd, pure_ftpd, text};
+use super::{ConfigError, ConfigErrorKind, Discovery, Host, Ways, proftpd, pure_ftpd, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -131,11 +131,7 @@ pub(super) fn settings(host: &Host, daemon: &str) -> Result<Reading, ConfigError
 }
 
 /// The ways to give cPanel's settings a passive range.
-pub(super) fn ways(
-    host: &Host,
-    daemon: &str,
-    range: PortRange,
-) -> Result<Vec<Vec<Edit>>, ConfigError> {
+pub(super) fn ways(host: &Host, daemon: &str, range: PortRange) -> Ways {
     match managed(daemon) {
         Some(managed) => edit::ways(host, managed, range),
         None => Ok(Vec::new()),

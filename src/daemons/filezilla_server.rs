@@ -8,7 +8,7 @@ use firewall::model::ports::{PortRange, PortSet};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, Ways, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -52,12 +52,7 @@ impl Daemon for FileZillaServer {
         Ok(vec![settings.into_reading(host, &path)])
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
     }
 }

@@ -17,6 +17,7 @@ mod pure_ftpd;
 mod pyftpdlib;
 mod restart;
 mod running;
+mod set_range;
 mod sftpgo;
 mod text;
 mod units;
@@ -25,13 +26,14 @@ mod vsftpd;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-pub use edit::{Change, Edit, set_range};
+pub use edit::{Edit, Ways};
 pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
 pub use host::{Host, Process};
 #[doc(hidden)]
 pub use proftpd::fuzz_program;
 pub use restart::{Restart, restart};
 pub use running::{about_running, about_unread, is_daemon};
+pub use set_range::{Change, set_range};
 pub(crate) use text::clean;
 
 use firewall::model::ports::PortRange;
@@ -60,17 +62,12 @@ pub trait Daemon: Sync {
         Ok(None)
     }
 
-    /// The ways to give its configuration a passive range, the one that an administrator would take first. Nothing is
-    /// written; whether a way does what it should is proved by reading what it would come to ([`set_range`]).
+    /// The ways to give its configuration a passive range. Nothing is written; whether a way does what it should is proved
+    /// by reading what it would come to ([`set_range`]).
     ///
     /// # Errors
     /// When a file cannot be read, or when the range is set where pasvsync cannot change it safely.
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError>;
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways;
 
     /// The daemon's own test of its configuration, where it has one that starts nothing.
     ///

@@ -22,7 +22,7 @@ use self::program::Program;
 #[doc(hidden)]
 pub use self::program::fuzz_program;
 use super::units::{self, Command};
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Trial, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, Trial, Ways, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{PassiveRange, Reading};
 
@@ -78,12 +78,7 @@ impl Daemon for ProFtpd {
         Ok(vec![reading])
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
     }
 

@@ -12,7 +12,7 @@ use firewall::model::ports::PortRange;
 
 use self::switches::{argument_switches, script_switches};
 use super::disk::Kind;
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Process, Trial, text, units};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, Process, Trial, Ways, text, units};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -94,12 +94,7 @@ impl Daemon for PureFtpd {
         }
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
     }
 

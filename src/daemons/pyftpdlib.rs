@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use firewall::model::ports::{PortRange, PortSet};
 
 use super::edit::not_editable;
-use super::{ConfigError, Daemon, Edit, Host, Process};
+use super::{ConfigError, Daemon, Host, Process, Ways};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -46,12 +46,7 @@ impl Daemon for Pyftpdlib {
         Ok(Some(reading))
     }
 
-    fn ways(
-        &self,
-        _: &Host,
-        _: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, _: &Host, _: Option<&Path>, range: PortRange) -> Ways {
         let error = not_editable("/proc", "pyftpdlib has no configuration file");
         Err(error.with_help(format!("start it with --range={range}")))
     }

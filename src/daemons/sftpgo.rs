@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use firewall::model::ports::{PortRange, PortSet};
 use serde_json::Value;
 
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, text, units};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, Ways, text, units};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -65,12 +65,7 @@ impl Daemon for SftpGo {
         Ok(vec![reading])
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
     }
 }

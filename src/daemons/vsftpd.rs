@@ -9,7 +9,7 @@ use firewall::model::ports::{PortRange, PortSet};
 
 use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Setting, Settings, effective_range, number};
 use super::units::{self, SuperServer};
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Process, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, Process, Ways, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 
@@ -58,12 +58,7 @@ impl Daemon for Vsftpd {
         instance.read(host, true, &[])
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
     }
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use firewall::model::ports::PortRange;
 
+use super::contexts::{ROOT, SERVERS};
 use super::modules::{self, Availability};
-use super::parse::{Build, Context, IncludeOptions, Parser, ROOT, SERVERS, Step, Stop};
+use super::parse::{Build, Context, IncludeOptions, Parser, Step, Stop};
 use crate::daemons::{ConfigError, ConfigErrorKind, text};
 use crate::passive::{Advertised, PassiveRange};
 

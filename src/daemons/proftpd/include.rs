@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::contexts::ROOT;
 use super::lines::Reader;
-use super::parse::{DEEPEST_INCLUDE, Parser, ROOT, Step, Stop};
+use super::parse::{DEEPEST_INCLUDE, Parser, Step, Stop};
 use crate::daemons::disk::Kind;
 use crate::daemons::{ConfigError, ConfigErrorKind, text};
 

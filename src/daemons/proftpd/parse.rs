@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::contexts;
+use super::contexts::{self, ROOT};
 use super::lines::{self, PARSER_BUFFER, Reader};
 use super::modules::{self, Availability, Directive};
 use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
@@ -100,11 +100,6 @@ pub(super) enum Stop {
     Fatal(ConfigError),
     Error(ConfigError),
 }
-
-/// The main server's lines.
-pub(super) const ROOT: &str = "server config";
-/// Where what belongs to a server may stand.
-pub(super) const SERVERS: &[&str] = &[ROOT, "<VirtualHost>", "<Global>"];
 
 pub(super) type Step = Result<(), Stop>;
 

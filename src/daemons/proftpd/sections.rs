@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::contexts::{ROOT, SERVERS};
 use super::lines::SKIP_BUFFER;
-use super::parse::{Context, Parser, ROOT, SERVERS, Server, Settings, Step, Stop};
+use super::parse::{Context, Parser, Server, Settings, Step, Stop};
 use crate::daemons::{ConfigError, ConfigErrorKind, text};
 
 impl Parser<'_> {

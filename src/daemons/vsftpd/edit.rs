@@ -7,7 +7,7 @@ use firewall::model::ports::PortRange;
 use super::settings::{Setting, Settings};
 use super::{Instance, Part, find};
 use crate::daemons::edit::lines;
-use crate::daemons::edit::{Draft, Edit, not_editable};
+use crate::daemons::edit::{Draft, Ways, not_editable};
 use crate::daemons::{ConfigError, Host, text};
 use crate::findings::Location;
 
@@ -15,11 +15,7 @@ use crate::findings::Location;
 const MINIMUM: &str = "pasv_min_port";
 const MAXIMUM: &str = "pasv_max_port";
 
-pub(super) fn ways(
-    host: &Host,
-    chosen: Option<&Path>,
-    range: PortRange,
-) -> Result<Vec<Vec<Edit>>, ConfigError> {
+pub(super) fn ways(host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
     let instances = find(host, chosen)?;
     // Several are refused by the caller, who asks for a name.
     let [instance] = instances.as_slice() else {

@@ -11,6 +11,7 @@ use quick_xml::events::Event;
 use super::{ConfigError, ConfigErrorKind, Daemon, Host, Ways, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
+use crate::terminal::clean;
 
 /// The name, as `--daemon` takes it.
 pub(super) const NAME: &str = "filezilla-server";
@@ -98,7 +99,7 @@ impl Settings {
                     path.pop();
                 }
                 Event::Text(content) => {
-                    settings.text(&path, &text::clean(content.as_bytes()), line);
+                    settings.text(&path, &clean(content.as_bytes()), line);
                 }
                 Event::Eof if path.is_empty() => return Ok(settings),
                 Event::Eof => return Err((at, "the file ends inside an element".to_owned())),

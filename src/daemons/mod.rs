@@ -8,7 +8,6 @@ mod advice;
 mod cpanel;
 pub mod disk;
 pub mod edit;
-mod error;
 mod filezilla_server;
 mod host;
 mod nat;
@@ -27,17 +26,16 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use edit::{Edit, Ways};
-pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
 pub use host::{Host, Process};
 #[doc(hidden)]
 pub use proftpd::fuzz_program;
 pub use restart::{Restart, restart};
 pub use running::{about_running, about_unread, is_daemon};
 pub use set_range::{Change, set_range};
-pub(crate) use text::clean;
 
 use firewall::model::ports::PortRange;
 
+pub use crate::config_error::{ConfigError, ConfigErrorKind};
 use crate::findings::Finding;
 use crate::passive::Reading;
 

@@ -15,6 +15,7 @@ use super::disk::Kind;
 use super::{ConfigError, ConfigErrorKind, Daemon, Host, Process, Trial, Ways, text, units};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
+use crate::terminal::clean;
 
 /// The name, as `--daemon` takes it.
 pub(super) const NAME: &str = "pure-ftpd";
@@ -226,7 +227,7 @@ fn interpret(switches: &[Switch], reading: &mut Reading) {
         .filter(|switch| switch.name == "forcepassiveip");
     if let Some(switch) = addresses.next() {
         reading.advertised.push(Advertised {
-            address: text::clean(&switch.value),
+            address: clean(&switch.value),
             directive: "ForcePassiveIP",
             location: switch.location.clone(),
         });
@@ -234,7 +235,7 @@ fn interpret(switches: &[Switch], reading: &mut Reading) {
     for switch in addresses {
         let message = format!(
             "ForcePassiveIP {} is ignored: the first one counts",
-            text::clean(&switch.value)
+            clean(&switch.value)
         );
         reading.findings.push(
             Finding::new("several-addresses", message)
@@ -274,8 +275,8 @@ fn duplicates(switches: &[Switch], name: &str, reading: &mut Reading) {
     for earlier in same {
         let message = format!(
             "{} is ignored: {} comes later, on {}",
-            text::clean(&earlier.value),
-            text::clean(&last.value),
+            clean(&earlier.value),
+            clean(&last.value),
             last.location
         );
         reading.findings.push(
@@ -340,7 +341,7 @@ fn passive_range(switch: &Switch, reading: &mut Reading) {
         (Some(_), Some(_)) => "range-below-1024",
         _ => "range-malformed",
     };
-    let shown = text::clean(&switch.value);
+    let shown = clean(&switch.value);
     let message = format!("421 Configuration error: Illegal ports range: {shown}");
     reading.findings.push(
         Finding::new(
@@ -366,7 +367,7 @@ fn passive_range(switch: &Switch, reading: &mut Reading) {
 fn bind(switches: &[Switch], reading: &mut Reading) {
     let mut port = Some(21);
     for switch in switches.iter().filter(|switch| switch.name == "bind") {
-        let value = text::clean(&switch.value);
+        let value = clean(&switch.value);
         let written = match value.split_once(',') {
             Some((_, "")) => continue,
             Some((_, written)) => written,

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use firewall::model::ports::{PortRange, PortSet};
 use serde_json::Value;
 
-use super::{ConfigError, ConfigErrorKind, Daemon, Host, Ways, text, units};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, Ways, units};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
+use crate::terminal::clean;
 
 /// The name, as `--daemon` takes it.
 pub(super) const NAME: &str = "sftpgo";
@@ -405,7 +406,7 @@ fn bindings(
             text_of("force_passive_ip").filter(|(value, _)| !value.is_empty())
         {
             reading.advertised.push(Advertised {
-                address: text::clean(address.as_bytes()),
+                address: clean(address.as_bytes()),
                 directive: "force_passive_ip",
                 location,
             });

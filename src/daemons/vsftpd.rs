@@ -9,9 +9,10 @@ use firewall::model::ports::{PortRange, PortSet};
 
 use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Setting, Settings, effective_range, number};
 use super::units::{self, SuperServer};
-use super::{ConfigError, ConfigErrorKind, Daemon, Host, Process, Ways, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, Process, Ways};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
+use crate::terminal::clean;
 
 /// The name, as `--daemon` takes it.
 pub(super) const NAME: &str = "vsftpd";
@@ -203,7 +204,7 @@ impl Instance {
         }
         if let Some(setting) = settings.last("pasv_address") {
             let advertised = Advertised {
-                address: text::clean(&setting.value),
+                address: clean(&setting.value),
                 directive: "pasv_address",
                 location: setting.location.clone(),
             };
@@ -289,7 +290,7 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
         for (earlier, last) in same.zip(last) {
             let message = format!(
                 "{key}={} is ignored: {key} stands again on {}",
-                text::clean(&earlier.value),
+                clean(&earlier.value),
                 last.location
             );
             reading.findings.push(
@@ -322,7 +323,7 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
         );
     };
     for setting in [minimum, maximum].into_iter().flatten() {
-        let value = text::clean(&setting.value);
+        let value = clean(&setting.value);
         if in_quotes(&setting) {
             find(
                 "quoted-value",
@@ -424,7 +425,7 @@ fn per_user(
     let Some(folder) = settings.last("user_config_dir") else {
         return Ok(ports);
     };
-    let folder = PathBuf::from(text::clean(&folder.value));
+    let folder = PathBuf::from(clean(&folder.value));
     for name in host.disk.list(&folder)?.unwrap_or_default() {
         let path = folder.join(name);
         let Some(source) = host.disk.read(&path)? else {

@@ -10,6 +10,7 @@ use super::lines::Reader;
 use super::parse::{DEEPEST_INCLUDE, Parser, Step, Stop};
 use crate::daemons::disk::Kind;
 use crate::daemons::{ConfigError, ConfigErrorKind, text};
+use crate::terminal::clean;
 
 /// What came of an `Include`.
 enum Outcome {
@@ -44,7 +45,7 @@ impl Parser<'_> {
             return self.refuse("Include: missing parameters", b"Include", HELP);
         };
         self.allow("Include", PLACES)?;
-        let shown = text::clean(word);
+        let shown = clean(word);
         if word.first() != Some(&b'/') {
             let message = format!("Include: unable to use path for configuration file '{shown}'");
             return self.refuse(&message, word, "write an absolute path");

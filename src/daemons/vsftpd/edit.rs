@@ -10,6 +10,7 @@ use crate::daemons::edit::lines;
 use crate::daemons::edit::{Draft, Ways, not_editable};
 use crate::daemons::{ConfigError, Host, text};
 use crate::findings::Location;
+use crate::terminal::clean;
 
 /// The two variables.
 const MINIMUM: &str = "pasv_min_port";
@@ -90,7 +91,7 @@ fn users(
     let Some(folder) = settings.last("user_config_dir") else {
         return Ok(());
     };
-    let folder = PathBuf::from(text::clean(&folder.value));
+    let folder = PathBuf::from(clean(&folder.value));
     for name in host.disk.list(&folder)?.unwrap_or_default() {
         let path = folder.join(name);
         let Some(source) = host.disk.read(&path)? else {

@@ -308,22 +308,17 @@ fn fill(
     };
     let start = bound("start", "SFTPGO_FTPD__PASSIVE_PORT_RANGE__START");
     let end = bound("end", "SFTPGO_FTPD__PASSIVE_PORT_RANGE__END");
-    let set = start.is_some() || end.is_some();
+    let set = start.as_ref().or(end.as_ref());
+    let location = set.map(|(_, location)| location.clone());
+    let location = location.unwrap_or_else(|| Location::file(path));
     if start.is_some() != end.is_some() {
-        let location = start
-            .as_ref()
-            .or(end.as_ref())
-            .map_or_else(|| Location::file(path), |(_, location)| location.clone());
         reading.findings.push(
             Finding::new("single-bound", "only one end of passive_port_range is set: SFTPGo takes the other from its built-in 50000-50100")
                 .with_hint("set both start and end")
-                .at(location),
+                .at(location.clone()),
         );
     }
-    let location = start
-        .as_ref()
-        .or(end.as_ref())
-        .map_or_else(|| Location::file(path), |(_, location)| location.clone());
+    let set = set.is_some();
     let first = start.map_or(DEFAULT_RANGE.0, |(value, _)| value);
     let last = end.map_or(DEFAULT_RANGE.1, |(value, _)| value);
     // SRC: A range counts when start > 0 and end >= start; else the kernel gives the port.

@@ -185,32 +185,21 @@ pub(super) fn special(value: &Value, test: &Test, context: Context) -> Option<St
     let Test::Compare { operator, data } = test else {
         return None;
     };
+    let sign = match operator {
+        Operator::Equal => "==",
+        Operator::NotEqual => "!=",
+        _ => return None,
+    };
+    let equal = *operator == Operator::Equal;
     let zero = data.iter().all(|byte| *byte == 0);
-    match (&part.field, only_mask(part), operator) {
-        (
-            Field::ConnectionState | Field::ConnectionStatus,
-            Some(mask),
-            Operator::Equal | Operator::NotEqual,
-        ) if zero => {
+    match (&part.field, only_mask(part)) {
+        (Field::ConnectionState | Field::ConnectionStatus, Some(mask)) if zero => {
             let names = bit_names(number(mask, true), bits_of(&part.field), ",");
-            let not = if *operator == Operator::Equal {
-                "! "
-            } else {
-                ""
-            };
+            let not = if equal { "! " } else { "" };
             Some(format!("{} {not}{names}", field_name(part, context)))
         }
-        (
-            Field::ConnectionState | Field::ConnectionStatus,
-            None,
-            Operator::Equal | Operator::NotEqual,
-        ) => {
+        (Field::ConnectionState | Field::ConnectionStatus, None) => {
             let names = bit_names(number(data, true), bits_of(&part.field), ",");
-            let sign = if *operator == Operator::Equal {
-                "=="
-            } else {
-                "!="
-            };
             Some(format!("{} {sign} {names}", field_name(part, context)))
         }
         (
@@ -219,25 +208,15 @@ pub(super) fn special(value: &Value, test: &Test, context: Context) -> Option<St
                 offset: 13,
             },
             mask,
-            Operator::Equal | Operator::NotEqual,
         ) if part.length == 1 => {
-            let sign = if *operator == Operator::Equal {
-                "=="
+            let flags = |bytes: &[u8]| bit_names(number(bytes, false), &TCP_FLAGS, "|");
+            let tested = mask.map_or_else(String::new, |mask| format!(" & ({})", flags(mask)));
+            let wanted = if mask.is_some() && zero {
+                "0".to_owned()
             } else {
-                "!="
+                flags(data)
             };
-            let flags = bit_names(number(data, false), &TCP_FLAGS, "|");
-            Some(match mask {
-                Some(mask) if zero => format!(
-                    "tcp flags & ({}) {sign} 0",
-                    bit_names(number(mask, false), &TCP_FLAGS, "|")
-                ),
-                Some(mask) => format!(
-                    "tcp flags & ({}) {sign} {flags}",
-                    bit_names(number(mask, false), &TCP_FLAGS, "|")
-                ),
-                None => format!("tcp flags {sign} {flags}"),
-            })
+            Some(format!("tcp flags{tested} {sign} {wanted}"))
         }
         (
             Field::Payload {
@@ -245,8 +224,7 @@ pub(super) fn special(value: &Value, test: &Test, context: Context) -> Option<St
                 offset: 0,
             },
             None,
-            Operator::Equal,
-        ) => {
+        ) if equal => {
             let [s0, s1, d0, d1] = *<&[u8; 4]>::try_from(data.as_slice()).ok()?;
             let header = context.transport();
             let (source, destination) =

@@ -56,6 +56,18 @@ impl Daemon for FileZillaServer {
     fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
     }
+
+    fn range_by_hand(&self, _: &Reading) -> String {
+        "write a custom port range under Protocols settings, Passive mode".to_owned()
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        "ADDRESS under Protocols settings, Passive mode"
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["filezilla-server"]
+    }
 }
 
 #[derive(Debug, Default)]

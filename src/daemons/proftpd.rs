@@ -82,6 +82,22 @@ impl Daemon for ProFtpd {
         edit::ways(host, chosen, range)
     }
 
+    fn range_by_hand(&self, _: &Reading) -> String {
+        "write PassivePorts 49152 50175 in <Global>".to_owned()
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        "MasqueradeAddress ADDRESS"
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["proftpd"]
+    }
+
+    fn pid_files(&self) -> &'static [&'static str] {
+        &["/run/proftpd.pid", "/run/proftpd/proftpd.pid"]
+    }
+
     fn trial(&self, host: &Host, chosen: Option<&Path>) -> Result<Option<Trial>, ConfigError> {
         let Some(found) = Self::parsed(host, chosen)? else {
             return Ok(None);

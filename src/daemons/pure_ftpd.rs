@@ -12,8 +12,11 @@ use firewall::model::ports::PortRange;
 
 use self::switches::{argument_switches, script_switches};
 use super::disk::Kind;
-use super::{ConfigError, ConfigErrorKind, Daemon, Host, Process, Trial, Ways, text, units};
+use super::{
+    ConfigError, ConfigErrorKind, Daemon, Host, NO_PORTS, Process, Trial, Ways, text, units,
+};
 use crate::findings::{Finding, Location};
+use crate::listeners::Owner;
 use crate::passive::{Advertised, PassiveRange, Reading};
 use crate::terminal::clean;
 
@@ -97,6 +100,55 @@ impl Daemon for PureFtpd {
 
     fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
+    }
+
+    fn range_by_hand(&self, reading: &Reading) -> String {
+        match self.range_file(reading) {
+            Some(file) => format!("write 49152 50175 into {}", file.display()),
+            None => "write PassivePortRange 49152 50175".to_owned(),
+        }
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        "ForcePassiveIP ADDRESS"
+    }
+
+    /// Where Debian's wrapper reads the range, when it is what the reading is of.
+    fn range_file(&self, reading: &Reading) -> Option<PathBuf> {
+        // Any other way has a file of its own.
+        let Some(first) = reading.files.first() else {
+            return Some(Path::new(WRAPPER).join(RANGE_OPTION));
+        };
+        wrapper::is_option(first).then(|| first.with_file_name(RANGE_OPTION))
+    }
+
+    fn takes_none(&self) -> [&'static str; 3] {
+        [
+            "passive-disabled",
+            "Pure-FTPd takes no passive connections (NATmode)",
+            NO_PORTS,
+        ]
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &[
+            "pure-ftpd",
+            "pure-ftpd-mysql",
+            "pure-ftpd-ldap",
+            "pure-ftpd-postgresql",
+        ]
+    }
+
+    fn pid_files(&self) -> &'static [&'static str] {
+        &["/run/pure-ftpd/pure-ftpd.pid", "/run/pure-ftpd.pid"]
+    }
+
+    fn is_run_by(&self, process: &Owner) -> bool {
+        process.program.starts_with(NAME) || process.name.starts_with(NAME)
+    }
+
+    fn shows_arguments(&self) -> bool {
+        true
     }
 
     /// Debian's wrapper shows what it would start, as whoever asks; with another folder than its own it does not.
@@ -304,15 +356,6 @@ fn range_line(path: &Path, pair: &str) -> String {
     } else {
         format!("{RANGE_OPTION} {pair}")
     }
-}
-
-/// Where Debian's wrapper reads the range, when it is what the reading is of.
-pub(super) fn range_file(reading: &Reading) -> Option<PathBuf> {
-    // Any other way has a file of its own.
-    let Some(first) = reading.files.first() else {
-        return Some(Path::new(WRAPPER).join(RANGE_OPTION));
-    };
-    wrapper::is_option(first).then(|| first.with_file_name(RANGE_OPTION))
 }
 
 /// The range that they are, when the daemon takes it.

@@ -69,6 +69,26 @@ impl Daemon for SftpGo {
     fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
     }
+
+    fn range_by_hand(&self, _: &Reading) -> String {
+        r#"write "passive_port_range": {"start": 49152, "end": 50175} under "ftpd""#.to_owned()
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        r#""force_passive_ip": "ADDRESS" into the binding"#
+    }
+
+    fn takes_none(&self) -> [&'static str; 3] {
+        [
+            "ftp-disabled",
+            "SFTPGo's FTP service is off (no binding has a port)",
+            "set ftpd.bindings[0].port to switch it on",
+        ]
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["sftpgo"]
+    }
 }
 
 /// Where the configuration lies: `--config-file`, `--config-dir`, their variables, the usual folders.

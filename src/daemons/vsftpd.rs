@@ -9,7 +9,7 @@ use firewall::model::ports::{PortRange, PortSet};
 
 use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Setting, Settings, effective_range, number};
 use super::units::{self, SuperServer};
-use super::{ConfigError, ConfigErrorKind, Daemon, Host, Process, Ways};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, NO_PORTS, Process, Ways};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
 use crate::terminal::clean;
@@ -61,6 +61,34 @@ impl Daemon for Vsftpd {
 
     fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
+    }
+
+    fn range_by_hand(&self, _: &Reading) -> String {
+        "write pasv_min_port=49152 and pasv_max_port=50175".to_owned()
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        "pasv_address=ADDRESS"
+    }
+
+    fn takes_none(&self) -> [&'static str; 3] {
+        [
+            "passive-disabled",
+            "vsftpd takes no passive connections (pasv_enable=NO)",
+            NO_PORTS,
+        ]
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["vsftpd"]
+    }
+
+    fn pid_files(&self) -> &'static [&'static str] {
+        &["/run/vsftpd/vsftpd.pid", "/run/vsftpd.pid"]
+    }
+
+    fn shows_arguments(&self) -> bool {
+        true
     }
 }
 

@@ -332,6 +332,11 @@ pub const CODES: &[(&str, Severity, &str)] = &[
         "bans stand behind the rule that closes the ports, an accept would let them in: opened with --force only",
     ),
     (
+        "implied-ban",
+        Severity::Error,
+        "a rule keeps some sources from being accepted, an accept before the block would let them in: opened with --force only",
+    ),
+    (
         "ingress-block",
         Severity::Error,
         "the ports are closed at a device's ingress or in a bridge, before the host itself: not opened there",
@@ -536,10 +541,9 @@ pub const CODES: &[(&str, Severity, &str)] = &[
 impl Finding {
     /// A finding with a code of [`CODES`], which also gives its severity.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        let severity = CODES
-            .iter()
-            .find(|(known, ..)| *known == code)
-            .map_or(Severity::Error, |(_, severity, _)| *severity);
+        let known = CODES.iter().find(|(known, ..)| *known == code);
+        debug_assert!(known.is_some(), "{code} is not among the codes");
+        let severity = known.map_or(Severity::Error, |(_, severity, _)| *severity);
         Self {
             code,
             severity,

@@ -391,17 +391,24 @@ pub fn remove(report: &Report, diff: bool, quiet: bool, style: Style) -> String 
     let mut stopped = stopped.filter(|finding| finding.code == "firewalld-stopped");
     let configured = report.backends.iter();
     let mut configured = configured.filter(|found| matches!(found.backend, "firewalld" | "csf"));
-    let _ = if report.changed && (configured.next().is_some() || stopped.next().is_some()) {
-        writeln!(
-            text,
+    let done = if report.changed && (configured.next().is_some() || stopped.next().is_some()) {
+        format!(
             "removed: what was pasvsync's, by {}",
             count(removed, "edit")
         )
     } else if report.changed {
-        writeln!(text, "removed: {} of pasvsync's", count(removed, "rule"))
+        format!("removed: {} of pasvsync's", count(removed, "rule"))
+    } else if report.in_sync {
+        "nothing to remove".to_owned()
     } else {
-        writeln!(text, "nothing to remove")
+        "nothing removed".to_owned()
     };
+    let left = if report.left.is_empty() {
+        String::new()
+    } else {
+        format!("; left in what boot loads: {}", clean(&report.left))
+    };
+    let _ = writeln!(text, "{done}{left}");
     text
 }
 

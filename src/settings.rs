@@ -35,6 +35,8 @@ pub struct Settings {
     pub daemon_config: Vec<(String, PathBuf)>,
     /// Open the control ports too.
     pub control: bool,
+    /// That is so for this run alone: a flag says it, and the settings file does not.
+    pub control_for_now: bool,
     /// Edit even where a block looks intended.
     pub force: bool,
     /// Remembered proofs of the next boot do not count.
@@ -114,6 +116,11 @@ impl Settings {
         named.map_or(error, Into::into)
     }
 
+    /// The settings file, which need not be there.
+    pub fn file(&self) -> PathBuf {
+        self.root().join(SETTINGS_FILE)
+    }
+
     /// The folder that stands for `/`.
     pub fn root(&self) -> &Path {
         self.root.as_deref().unwrap_or(Path::new("/"))
@@ -139,6 +146,7 @@ impl Settings {
                 .filter(|name| name != "auto"),
             daemon_config: file.daemon_config.into_iter().collect(),
             control: flags.control.or(file.control).unwrap_or(false),
+            control_for_now: flags.control == Some(true) && file.control != Some(true),
             force: flags.force,
             fresh: flags.fresh,
             diff: flags.diff,

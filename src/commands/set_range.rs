@@ -91,6 +91,7 @@ fn finish(report: &Report, settings: &Settings, printer: Printer) -> anyhow::Res
     } else {
         let text = text::set_range(report, settings.diff, printer.quiet(), printer.style());
         printer.text(&text)?;
+        super::about_control(report, settings, printer);
     }
     let previewed = report.set_range.as_ref().is_some_and(|done| done.dry_run);
     Ok(if previewed || report.in_sync {

@@ -71,6 +71,8 @@ fn sync() {
     snapshot("sync-again", &closed(), &["pasvsync sync", "pasvsync sync"]);
     snapshot("sync-quiet", &closed(), &["pasvsync sync -q"]);
     snapshot("sync-control", &closed(), &["pasvsync sync --control"]);
+    let commands = ["pasvsync sync --control", "pasvsync sync --control"];
+    snapshot("sync-control-again", &closed(), &commands);
     snapshot("sync-unfiltered", &Host::new(RANGE), &["pasvsync sync"]);
 }
 
@@ -198,6 +200,8 @@ fn configurations_that_make_no_sense() {
     snapshot("settings-missing-file", &host, &["pasvsync check"]);
     host.file("etc/pasvsync.toml", "control = true\n");
     snapshot("settings-control", &host, &["pasvsync sync"]);
+    let flag = "pasvsync sync --control";
+    snapshot("settings-control-and-flag", &host, &[flag]);
     snapshot(
         "settings-flag-wins",
         &host,
@@ -256,6 +260,8 @@ fn usage() {
         &["pasvsync check --daemon-config wu-ftpd=/x"],
     );
     snapshot("help", &closed(), &["pasvsync -h"]);
+    snapshot("help-check", &closed(), &["pasvsync check -h"]);
+    snapshot("help-set-range", &closed(), &["pasvsync set-range -h"]);
 }
 
 #[test]

@@ -276,7 +276,7 @@ impl Cli {
                 Some(problem) => Err(Self::command().error(ErrorKind::ArgumentConflict, problem)),
                 None => Ok(cli),
             })
-            .unwrap_or_else(|error| usage::exit(&error))
+            .unwrap_or_else(|error| usage::exit(error))
     }
 
     /// What goes together in clap's eyes, and yet makes no sense.

@@ -246,6 +246,10 @@ fn about_value(text: &str, span: Range<usize>) -> Option<String> {
         "control" | "refuse-exposed" | "csf.tcp_out" | "tcp_out" => {
             Some("write true or false, without quotes".to_owned())
         }
+        "daemon" | "backend" => Some(format!(
+            "write one name in quotes: {} = \"auto\"",
+            key.trim()
+        )),
         "zones" => {
             let value = text.get(span).filter(|value| value.starts_with('"'));
             let value = value.unwrap_or("\"dmz\"");
@@ -300,6 +304,10 @@ mod tests {
         assert_eq!(hint("[csf]\ntcp_out = 1\n").as_deref(), bool);
         assert_eq!(hint("control = yes\n").as_deref(), bool);
         assert_eq!(hint("control = \"yes\"\n").as_deref(), bool);
+        assert_eq!(
+            hint("daemon = [\"proftpd\"]\n").as_deref(),
+            Some("write one name in quotes: daemon = \"auto\"")
+        );
         assert_eq!(
             hint("daemon = \"auto\"\nzones = \"dmz\"\n").as_deref(),
             Some("write a list: zones = [\"dmz\"]")

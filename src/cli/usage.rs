@@ -3,12 +3,23 @@
 use std::ffi::OsStr;
 use std::io::Write as _;
 
+use clap::error::{ContextKind, ContextValue};
+
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::report::ErrorReport;
 
+/// What `sync` is often asked to do, and another command does.
+const DRY_RUN: &str = "--dry-run";
+
 /// Ends the program with what clap has to say: an error, or the help or version that was asked for.
-pub(super) fn exit(error: &clap::Error) -> ! {
+pub(super) fn exit(mut error: clap::Error) -> ! {
+    let argument = error.get(ContextKind::InvalidArg);
+    if argument == Some(&ContextValue::String(DRY_RUN.to_owned())) {
+        let tip = "`pasvsync check` is `pasvsync sync` without writing".to_owned();
+        let tips = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tips);
+    }
     // There is nowhere left to say that saying so failed.
     let _ = error.print();
     if !error.use_stderr() {

@@ -242,6 +242,7 @@ fn a_boot_file_that_is_broken() {
     let file = host.root().join("etc/nftables.conf");
     let junk = format!("sed -i '$a junk here' {}", file.display());
     snapshot("check-boot-file", &host, &["pasvsync check"]);
+    snapshot("check-boot-file-diff", &host, &["pasvsync check --diff"]);
     let commands = ["pasvsync sync", junk.as_str(), "pasvsync remove"];
     snapshot("remove-broken-boot-file", &host, &commands);
 }
@@ -259,6 +260,7 @@ fn usage() {
         &closed(),
         &["pasvsync check --daemon-config wu-ftpd=/x"],
     );
+    snapshot("usage-dry-run", &closed(), &["pasvsync sync --dry-run"]);
     snapshot("help", &closed(), &["pasvsync -h"]);
     snapshot("help-check", &closed(), &["pasvsync check -h"]);
     snapshot("help-set-range", &closed(), &["pasvsync set-range -h"]);

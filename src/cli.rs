@@ -1,7 +1,6 @@
 //! The command line: clap types and help text only.
 
 pub mod manual;
-mod usage;
 
 use std::path::PathBuf;
 
@@ -262,8 +261,11 @@ pub enum ColorChoice {
 }
 
 impl Cli {
-    /// What was typed; ends the program when it makes no sense, or asks for help.
-    pub fn read() -> Self {
+    /// What was typed.
+    ///
+    /// # Errors
+    /// When it makes no sense, or asks for help.
+    pub fn read() -> Result<Self, clap::Error> {
         // The short help is of the command alone. The man pages are made of the definition as it stands.
         let command = Self::command().mut_args(|argument| {
             let global = argument.is_global_set();
@@ -276,7 +278,6 @@ impl Cli {
                 Some(problem) => Err(Self::command().error(ErrorKind::ArgumentConflict, problem)),
                 None => Ok(cli),
             })
-            .unwrap_or_else(|error| usage::exit(error))
     }
 
     /// What goes together in clap's eyes, and yet makes no sense.

@@ -32,3 +32,4 @@ pub mod process;
 pub mod reconcile;
 pub mod report;
 pub mod settings;
+pub mod usage;

@@ -1,6 +1,6 @@
 //! A command line that makes no sense: said to people as clap says it, and to scripts like every other error.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 
 use clap::error::{ContextKind, ContextValue};
@@ -12,8 +12,8 @@ use crate::report::ErrorReport;
 /// What `sync` is often asked to do, and another command does.
 const DRY_RUN: &str = "--dry-run";
 
-/// Ends the program with what clap has to say: an error, or the help or version that was asked for.
-pub(super) fn exit(mut error: clap::Error) -> ! {
+/// Prints what clap has to say: an error, or the help or version that was asked for.
+pub fn say(mut error: clap::Error) -> ExitStatus {
     let argument = error.get(ContextKind::InvalidArg);
     if argument == Some(&ContextValue::String(DRY_RUN.to_owned())) {
         let tip = "`pasvsync check` is `pasvsync sync` without writing".to_owned();
@@ -23,7 +23,7 @@ pub(super) fn exit(mut error: clap::Error) -> ! {
     // There is nowhere left to say that saying so failed.
     let _ = error.print();
     if !error.use_stderr() {
-        std::process::exit(ExitStatus::Success.code().into());
+        return ExitStatus::Success;
     }
     if json_is_wanted() {
         let report = ErrorReport::from(in_words(&error.render().to_string()));
@@ -31,7 +31,7 @@ pub(super) fn exit(mut error: clap::Error) -> ! {
             let _ = writeln!(std::io::stdout(), "{text}");
         }
     }
-    std::process::exit(ExitStatus::Usage.code().into());
+    ExitStatus::Usage
 }
 
 /// Whether the result is wanted as JSON, on a command line that could not be read.
@@ -42,7 +42,7 @@ fn json_is_wanted() -> bool {
         if first == "--" {
             return false;
         }
-        let value = rest.first().map(|value| value.as_os_str());
+        let value = rest.first().map(OsString::as_os_str);
         if first == "--output=json" || first == "--output" && value == Some(OsStr::new("json")) {
             return true;
         }

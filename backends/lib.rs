@@ -6,7 +6,7 @@ pub mod backend;
 pub mod boot;
 #[cfg(feature = "kernel")]
 pub mod csf;
-pub mod detect;
+mod detect;
 pub mod error;
 #[cfg(feature = "firewalld")]
 pub mod firewalld;
@@ -23,5 +23,6 @@ pub mod netfilter;
 pub mod nftables;
 mod own;
 pub mod proof;
+mod tools;
 
 pub use error::{Error, ErrorKind, Result};

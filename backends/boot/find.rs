@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::look::Look;
 use super::scripts;
+use super::services::Services;
 use crate::host::file::follow;
 use crate::model::reach::Family;
+use crate::tools::{TOOLS, Tool};
 
 /// What the next boot loads.
 #[derive(Clone, Debug)]
@@ -15,8 +17,12 @@ pub struct Boot {
     /// In the order in which boot runs them.
     pub(crate) loaders: Vec<Loader>,
     pub(crate) managed: Vec<&'static str>,
+    /// Who loads rules beside the loaders: neither what they load is known, nor what comes of both.
+    pub(crate) beside: Vec<String>,
     /// This network namespace is not the one that boot fills.
     pub(crate) elsewhere: bool,
+    /// What boot starts.
+    pub(super) services: Services,
     /// What the admin should know.
     pub(crate) notes: Vec<Note>,
     /// What could not be read.
@@ -65,18 +71,6 @@ impl Loader {
     }
 }
 
-/// Where systemd looks for units, first match wins (systemd.unit(5), "System Unit Search Path").
-const UNIT_FOLDERS: [&str; 5] = [
-    "etc/systemd/system",
-    "run/systemd/system",
-    "usr/local/lib/systemd/system",
-    "usr/lib/systemd/system",
-    "lib/systemd/system",
-];
-
-/// The folder of the links that `systemctl enable` makes.
-const ENABLEMENT: &str = "etc/systemd/system";
-
 /// netfilter-persistent runs what is in here, by name.
 const PLUGINS: &str = "usr/share/netfilter-persistent/plugins.d";
 
@@ -88,7 +82,9 @@ impl Boot {
             root,
             loaders: Vec::new(),
             managed: Vec::new(),
+            beside: Vec::new(),
             elsewhere: false,
+            services: Services::default(),
             notes: Vec::new(),
             look: Look::default(),
         };
@@ -105,6 +101,7 @@ impl Boot {
             });
             return boot;
         }
+        boot.services = Services::find(&boot);
         let mut services = Vec::new();
         for (service, find) in [
             ("nftables", Self::nftables as fn(&mut Self)),
@@ -129,6 +126,11 @@ impl Boot {
         self.managed.first().copied()
     }
 
+    /// Why the verdicts on the files that boot loads are not the whole truth: something else loads rules, too.
+    pub fn doubt(&self) -> Option<&str> {
+        self.beside.first().map(String::as_str)
+    }
+
     /// Whether systemd has booted this host.
     pub fn systemd_runs(&self) -> bool {
         self.root == Path::new("/") && self.exists("/run/systemd/system")
@@ -142,6 +144,12 @@ impl Boot {
     /// Whether boot runs a loader, or may for all that can be told. Without one, nothing filters after it.
     pub fn loads(&self) -> bool {
         !self.loaders.is_empty() || self.look.failure().is_some()
+    }
+
+    /// Whether what boot runs loads rules, but none of it from a file that is known.
+    pub fn runs_only_scripts(&self) -> bool {
+        let mut loaders = self.loaders.iter();
+        !self.loaders.is_empty() && loaders.all(|loader| loader.file().is_none())
     }
 
     /// The firewall that the first loader fills, for reports.
@@ -159,11 +167,11 @@ impl Boot {
         self.look.told(path, real).unwrap_or(plain)
     }
 
-    fn exists(&self, path: &str) -> bool {
+    pub(super) fn exists(&self, path: &str) -> bool {
         self.look.metadata(&self.real(Path::new(path))).is_some()
     }
 
-    fn text(&self, path: &str) -> String {
+    pub(super) fn text(&self, path: &str) -> String {
         self.look.text(&self.real(Path::new(path)))
     }
 
@@ -186,8 +194,13 @@ impl Boot {
             }
         }
         if commands.is_empty() {
-            // RHEL's unit names the first, Debian's and Arch's the second.
-            let usual = ["/etc/sysconfig/nftables.conf", "/etc/nftables.conf"];
+            // RHEL's unit names the first, Debian's and Arch's the second, Alpine's and Gentoo's scripts the others.
+            let usual = [
+                "/etc/sysconfig/nftables.conf",
+                "/etc/nftables.conf",
+                "/etc/nftables.nft",
+                "/var/lib/nftables/rules-save",
+            ];
             let file = usual.iter().find(|path| self.exists(path));
             let file = PathBuf::from(file.unwrap_or(&"/etc/nftables.conf"));
             self.add(Loader::Nft { service, file });
@@ -233,13 +246,15 @@ impl Boot {
             return;
         }
         unknown.sort();
+        let message = format!(
+            "{service} also runs {}, and what that loads is not judged",
+            unknown.join(", ")
+        );
+        self.beside.push(message.clone());
         self.notes.push(Note {
             code: "boot-unknown-plugin",
             warning: true,
-            message: format!(
-                "{service} also runs {}, and what that loads is not judged",
-                unknown.join(", ")
-            ),
+            message,
             hint: None,
         });
     }
@@ -256,15 +271,17 @@ impl Boot {
         self.restore_service("ip6tables.service", Family::Ipv6, "ip6tables");
     }
 
-    /// RHEL's services read one file, Arch's another.
+    /// RHEL's services read the first file, Arch's the second, the scripts of Alpine and Gentoo the others.
     fn restore_service(&mut self, service: &'static str, family: Family, name: &str) {
-        let red_hat = format!("/etc/sysconfig/{name}");
-        let arch = format!("/etc/iptables/{name}.rules");
-        let file = if !self.exists(&red_hat) && self.exists(&arch) {
-            arch
-        } else {
-            red_hat
-        };
+        let six = if family == Family::Ipv6 { "6" } else { "" };
+        let usual = [
+            format!("/etc/sysconfig/{name}"),
+            format!("/etc/iptables/{name}.rules"),
+            format!("/etc/iptables/rules{six}-save"),
+            format!("/var/lib/{name}/rules-save"),
+        ];
+        let file = usual.iter().find(|path| self.exists(path));
+        let file = file.unwrap_or(&usual[0]).clone();
         self.add(Loader::Iptables {
             service,
             family,
@@ -293,17 +310,23 @@ impl Boot {
     }
 
     fn find_managers(&mut self) {
-        if self.enabled("firewalld") {
-            self.managed.push("firewalld");
-        }
-        // The service is enabled wherever ufw is installed; whether it does anything is another matter.
-        let on = |line: &str| line.trim().eq_ignore_ascii_case("ENABLED=yes");
-        if self.enabled("ufw") && self.text("/etc/ufw/ufw.conf").lines().any(on) {
-            self.managed.push("ufw");
-        }
-        if self.enabled("csf") && !self.exists("/etc/csf/csf.disable") {
-            self.managed.push("csf");
-        }
+        let told = TOOLS.iter().filter(|tool| tool.is_told());
+        let managed = told.filter(|tool| self.starts(tool).is_some());
+        self.managed = managed.map(|tool| tool.name).collect();
+    }
+
+    /// The service by which boot has the tool load its rules.
+    pub(super) fn starts(&self, tool: &Tool) -> Option<String> {
+        let on = |(file, wanted): (&str, &str)| {
+            let text = self.text(file);
+            text.lines()
+                .any(|line| line.trim().eq_ignore_ascii_case(wanted))
+        };
+        let mut services = tool.services.iter();
+        let service = services.find(|service| self.enabled(service))?;
+        let runs = tool.switched_on.is_none_or(on)
+            && !tool.switched_off.is_some_and(|file| self.exists(file));
+        runs.then(|| format!("{service}.service"))
     }
 
     /// Without a usual loader, a script must be what loads the rules: they are not known then. Beside one, it most
@@ -317,10 +340,12 @@ impl Boot {
             return;
         }
         for (script, line) in scripts {
+            let message = format!("{script} also loads rules (`{line}`), which are not judged");
+            self.beside.push(message.clone());
             self.notes.push(Note {
                 code: "boot-script",
                 warning: true,
-                message: format!("{script} also loads rules (`{line}`), which are not judged"),
+                message,
                 hint: None,
             });
         }
@@ -371,82 +396,6 @@ impl Boot {
             });
         }
     }
-
-    /// Whether boot starts the service.
-    /// Where systemd runs only its links count (`sd_booted(3)`). Elsewhere, in an image or a container, nothing tells which
-    /// of the two will boot: either counts.
-    pub(crate) fn enabled(&self, service: &str) -> bool {
-        self.enabled_in_systemd(service) || !self.systemd_runs() && self.enabled_in_rc(service)
-    }
-
-    fn enabled_in_systemd(&self, service: &str) -> bool {
-        let unit = format!("{service}.service");
-        let masked = self.root.join(ENABLEMENT).join(&unit);
-        if self
-            .look
-            .link(&masked)
-            .is_some_and(|target| target == Path::new("/dev/null"))
-        {
-            return false;
-        }
-        // A package that was removed but not purged leaves its links behind. A tree without any units tells nothing.
-        let units = ["usr/lib/systemd/system", "lib/systemd/system"];
-        if units.iter().any(|folder| self.exists(folder)) && self.unit_file(&unit).is_none() {
-            return false;
-        }
-        let entries = self.look.entries(&self.root.join(ENABLEMENT));
-        entries.iter().any(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            (name.ends_with(".wants") || name.ends_with(".requires"))
-                && self.look.is_there(&entry.path().join(&unit))
-        })
-    }
-
-    /// `/etc/rc2.d/S01nftables` and the like.
-    fn enabled_in_rc(&self, service: &str) -> bool {
-        ["S", "2", "3", "4", "5"].iter().any(|level| {
-            let folder = self.root.join(format!("etc/rc{level}.d"));
-            self.look.entries(&folder).iter().any(|entry| {
-                let name = entry.file_name();
-                let name = name.to_string_lossy();
-                let rest = name.strip_prefix('S').unwrap_or_default();
-                rest.trim_start_matches(|digit: char| digit.is_ascii_digit()) == service
-            })
-        })
-    }
-
-    fn unit_file(&self, unit: &str) -> Option<PathBuf> {
-        let mut paths = UNIT_FOLDERS
-            .iter()
-            .map(|folder| self.root.join(folder).join(unit));
-        paths.find(|path| self.look.is_there(path))
-    }
-
-    /// What a service's `ExecStart=` lines run, drop-ins included; nothing when its unit cannot be read.
-    fn start_commands(&self, service: &str) -> Vec<String> {
-        let unit = format!("{service}.service");
-        let Some(path) = self.unit_file(&unit) else {
-            return Vec::new();
-        };
-        let mut commands = Vec::new();
-        let link = self.look.link(&path);
-        let target = link.map_or(path, |target| self.real(&target));
-        start_lines(&self.look.text(&target), &mut commands);
-        // The same name in an earlier folder hides the later ones; the names are read in order (systemd.unit(5)).
-        let mut dropins = std::collections::BTreeMap::new();
-        for folder in UNIT_FOLDERS {
-            let folder = self.root.join(folder).join(format!("{unit}.d"));
-            let entries = self.look.entries(&folder).into_iter();
-            for entry in entries.filter(|entry| entry.path().extension() == Some("conf".as_ref())) {
-                dropins.entry(entry.file_name()).or_insert(entry.path());
-            }
-        }
-        for path in dropins.values() {
-            start_lines(&self.look.text(path), &mut commands);
-        }
-        commands
-    }
 }
 
 impl Loader {
@@ -488,23 +437,6 @@ fn in_a_namespace_of_its_own(look: &Look) -> bool {
     // the host's (user_namespaces(7): the initial one maps every number to itself).
     let map = look.text(Path::new("/proc/self/uid_map"));
     map.split_whitespace().ne(["0", "0", "4294967295"])
-}
-
-/// Gathers the commands of a unit's text; an empty one takes back those before it.
-pub(super) fn start_lines(unit: &str, commands: &mut Vec<String>) {
-    let joined = unit.replace("\\\n", " ");
-    for line in joined.lines() {
-        let Some((key, value)) = line.split_once('=') else {
-            continue;
-        };
-        if key.trim() != "ExecStart" {
-            continue;
-        }
-        match value.trim() {
-            "" => commands.clear(),
-            command => commands.push(command.to_owned()),
-        }
-    }
 }
 
 /// The files of `nft -f FILE`; none when the command is something else.

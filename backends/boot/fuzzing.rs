@@ -4,7 +4,7 @@ use super::places::{groups, render};
 use super::shape::OwnRule;
 use super::sources::{Language, Source, matches};
 use super::text::{Splice, Text, inverse, splice};
-use super::{find, memory, nft_text, scripts};
+use super::{find, memory, nft_text, scripts, services};
 use crate::iptables::legacy;
 use crate::model::ports::PortRange;
 use crate::model::reach::Family;
@@ -15,7 +15,7 @@ pub fn nftables(bytes: &[u8]) {
     let unit = String::from_utf8_lossy(bytes);
     scripts::starting_line(&unit);
     let mut commands = Vec::new();
-    find::start_lines(&unit, &mut commands);
+    services::start_lines(&unit, &mut commands);
     for command in &commands {
         find::files_of_nft(command);
     }

@@ -11,6 +11,7 @@ use crate::host::file::copy_attributes;
 use crate::model::reach::Family;
 use crate::model::ruleset::{Interface, Ruleset};
 use crate::netfilter::scratch::{View, find_program, in_scratch, run};
+use crate::tools;
 
 /// Text larger than this is not searched for interface names; every interface then gets a stand-in.
 const SEARCHED: usize = 1 << 20;
@@ -94,7 +95,7 @@ fn start(boot: &Boot, loader: &Loader) -> Result<()> {
                     "{service} runs `{command}`, and what that loads cannot be told beforehand"
                 ),
             )
-            .with_hint(BOOT_UNIT));
+            .with_hint(of_script(command)));
         }
     };
     outcome.map_err(|error| match error.kind() {
@@ -108,6 +109,14 @@ fn start(boot: &Boot, loader: &Loader) -> Result<()> {
 /// The answer to everything that no edit of a file can do.
 pub const BOOT_UNIT: &str = "enable the boot unit, which runs `pasvsync sync` after the firewall has been loaded: \
      systemctl enable pasvsync.service";
+
+/// What helps against a script: the tool that it is, where that is known. The ports are yet to be put in.
+fn of_script(command: &str) -> String {
+    tools::named(command).map_or_else(
+        || BOOT_UNIT.to_owned(),
+        |tool| format!("{}; or {BOOT_UNIT}", tool.advice),
+    )
+}
 
 fn restore(family: Family, file: &Path) -> Result<()> {
     let (boots, translated) = match family {

@@ -15,6 +15,7 @@ mod nft_text;
 mod places;
 mod scripts;
 mod search;
+mod services;
 mod shape;
 pub(crate) mod sources;
 #[cfg(test)]
@@ -30,7 +31,7 @@ use std::time::Instant;
 
 pub use find::{Boot, Note};
 pub use load::BOOT_UNIT;
-pub use with::{LayerEdit, WithBoot, not_written, unjudged};
+pub use with::{LayerEdit, WithBoot, beside, not_written, unjudged};
 
 use self::search::Search;
 use self::shape::Shape;
@@ -40,7 +41,7 @@ use crate::backend::{Desired, Plan, Proof};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::file::Snapshot;
 use crate::model::ruleset::{Interface, Ruleset, Table};
-use crate::{netfilter, own};
+use crate::{netfilter, own, tools};
 
 /// As often the files may change while they are loaded.
 const ATTEMPTS: usize = 5;
@@ -51,6 +52,8 @@ pub struct BootLayer {
     boot: Boot,
     /// Remembered proofs do not count.
     fresh: bool,
+    /// There is no running firewall to judge beside.
+    alone: bool,
     /// What the last ruleset was loaded from.
     inputs: Inputs,
     /// The last load, by the digest of what went in.
@@ -100,8 +103,18 @@ impl BootLayer {
         Self {
             boot: Boot::find(root),
             fresh,
+            alone: false,
             inputs: Inputs::default(),
             last: RefCell::new(None),
+        }
+    }
+
+    /// The next boot of a system that is not this one: where its rules are another program's, nothing is known of it.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self {
+            alone: true,
+            ..self
         }
     }
 
@@ -124,6 +137,16 @@ impl BootLayer {
     pub fn ruleset(&mut self) -> Result<Ruleset> {
         if let Some(error) = self.boot.look.failure() {
             return Err(error);
+        }
+        if self.alone
+            && let Some(manager) = self.boot.managed()
+        {
+            let message = format!("{manager} loads the rules at boot, and those are not judged");
+            let error = Error::new(ErrorKind::Unsupported, message);
+            return Err(match tools::named(manager) {
+                Some(tool) => error.with_hint(tool.advice),
+                None => error,
+            });
         }
         for _ in 0..ATTEMPTS {
             let inputs = self.read_inputs()?;

@@ -1,57 +1,91 @@
 //! Scripts and services that may load rules at boot besides the usual loaders: what they load cannot be told, but that
 //! they are there can.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::find::Boot;
+use crate::tools::{HARMLESS_SERVICES, TOOLS};
 
-/// Firewalls with loaders of their own.
-const SERVICES: [&str; 10] = [
-    "shorewall",
-    "shorewall6",
-    "shorewall-lite",
-    "ferm",
-    "firehol",
-    "arno-iptables-firewall",
-    "vuurmuur",
-    "apf",
-    "imunify360",
+/// Services whose files are read, and our own.
+const KNOWN: [&str; 8] = [
+    "nftables",
+    "netfilter-persistent",
     "iptables-persistent",
+    "iptables",
+    "ip6tables",
+    "ipset",
+    "pasvsync",
+    "pasvsync-fw",
 ];
 
 /// Files and folders whose content runs at boot or when a network comes up.
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 15] = [
     "/etc/rc.local",
     "/etc/rc.d/rc.local",
+    // Slackware's.
+    "/etc/rc.d/rc.firewall",
     "/etc/network/interfaces",
     "/etc/network/interfaces.d",
     "/etc/network/if-pre-up.d",
     "/etc/network/if-up.d",
     "/etc/NetworkManager/dispatcher.d",
+    "/etc/NetworkManager/dispatcher.d/pre-up.d",
+    "/etc/networkd-dispatcher/configured.d",
     "/etc/networkd-dispatcher/routable.d",
+    // OpenRC's.
+    "/etc/local.d",
+    // Plesk's, for Debian and for Red Hat.
+    "/opt/psa/var/modules/firewall/firewall-active.sh",
+    "/usr/local/psa/var/modules/firewall/firewall-active.sh",
+    "/etc/init.d/boot.local",
+];
+
+/// The tables of cron, whose lines may begin with `@reboot`.
+const CRON: [&str; 4] = [
+    "/etc/crontab",
+    "/etc/cron.d",
+    "/var/spool/cron/crontabs/root",
+    "/var/spool/cron/root",
 ];
 
 /// Programs that load rules.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 12] = [
     "nft",
     "iptables",
     "ip6tables",
     "iptables-restore",
     "ip6tables-restore",
     "iptables-apply",
+    "iptables-legacy",
+    "ip6tables-legacy",
+    "ferm",
+    "firehol",
+    "fw4",
+    "shorewall",
 ];
+
+/// What a rule may do without keeping anybody out of this host. REDIRECT and DNAT take ports away.
+const HARMLESS_TARGETS: [&str; 5] = ["ACCEPT", "LOG", "MASQUERADE", "SNAT", "TCPMSS"];
 
 /// A file larger than this is no script.
 const LARGEST: u64 = 1 << 20;
+/// A script that starts a script that starts a script.
+const DEEPEST: usize = 3;
+
+/// The scripts that load nothing, and how deep they were found: none is read twice for nothing.
+type Clean = BTreeMap<PathBuf, usize>;
 
 /// Whoever may load rules at boot and is no plain loader: the name of a service or the path of a script, and the line
 /// that says so.
 pub(crate) fn find(boot: &Boot) -> Vec<(String, String)> {
-    let services = SERVICES.iter().filter(|service| boot.enabled(service));
-    let mut found: Vec<(String, String)> = services
-        .map(|service| (format!("{service}.service"), (*service).to_owned()))
+    // The others are in charge of all that is loaded.
+    let tools = TOOLS.iter().filter(|tool| !tool.is_told());
+    let mut found: Vec<(String, String)> = tools
+        .filter_map(|tool| Some((boot.starts(tool)?, tool.name.to_owned())))
         .collect();
+    let clean = &mut Clean::new();
     for path in SCRIPTS.iter().flat_map(|path| files(boot, Path::new(path))) {
         let real = boot.real(&path);
         // Nobody runs a script without the permission; the configuration of interfaces is no script.
@@ -61,11 +95,12 @@ pub(crate) fn find(boot: &Boot) -> Vec<(String, String)> {
                 .look
                 .metadata(&real)
                 .is_some_and(|file| file.permissions().mode() & 0o111 != 0);
-        if runs && let Some(line) = loading_line(boot, &real) {
+        if runs && let Some(line) = loading_line(boot, &real, 0, clean) {
             found.push((real.display().to_string(), line));
         }
     }
-    found.extend(own_units(boot));
+    services(boot, clean, &mut found);
+    reboots(boot, clean, &mut found);
     found
 }
 
@@ -85,60 +120,163 @@ fn files(boot: &Boot, path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Units that the admin wrote, that are enabled, and that start a program that loads rules.
-fn own_units(boot: &Boot) -> Vec<(String, String)> {
-    let folder = boot.root.join("etc/systemd/system");
-    let entries = boot.look.entries(&folder).into_iter();
-    let mut units: Vec<(String, String)> = entries
-        .filter_map(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let service = name.strip_suffix(".service")?;
-            // A link leads to a package's unit: its name is another one, or it is one of the usual loaders.
-            let path = entry.path();
-            let kind = boot.look.told(&path, entry.file_type())?;
-            if matches!(service, "nftables" | "pasvsync") || !kind.is_file() {
-                return None;
-            }
-            let line = starting_line(&boot.look.text(&path))?;
-            boot.enabled(service).then_some((name, line))
-        })
-        .collect();
-    units.sort();
-    units
+/// Services of nobody who is known that start a program that loads rules, or a script that does.
+fn services(boot: &Boot, clean: &mut Clean, found: &mut Vec<(String, String)>) {
+    let unknown = |service: &&String| {
+        let name = service.split('@').next().unwrap_or_default();
+        let mut tools = TOOLS.iter();
+        !KNOWN.contains(&name)
+            && !HARMLESS_SERVICES.contains(&name)
+            && !tools.any(|tool| tool.services.contains(&name))
+    };
+    let units = boot.services.units.iter().filter(unknown);
+    for unit in units.filter(|unit| boot.enabled(unit)) {
+        let text = boot.unit_text(unit);
+        let line = starting_line(&text).or_else(|| started_script(boot, &text, clean));
+        found.extend(line.map(|line| (format!("{unit}.service"), line)));
+    }
+    for (service, path) in &boot.services.scripts {
+        if !unknown(&service) || !boot.enabled_in_rc(service) {
+            continue;
+        }
+        // runit's services are folders.
+        let real = boot.real(path.strip_prefix(&boot.root).unwrap_or(path));
+        let line = loading_line(boot, &real, 0, clean)
+            .or_else(|| loading_line(boot, &real.join("run"), 0, clean));
+        found.extend(line.map(|line| (service.clone(), line)));
+    }
+}
+
+/// The lines of cron's tables that run at boot.
+fn reboots(boot: &Boot, clean: &mut Clean, found: &mut Vec<(String, String)>) {
+    for path in CRON.iter().flat_map(|path| files(boot, Path::new(path))) {
+        let real = boot.real(&path);
+        let text = boot.look.text(&real);
+        let mut lines = text.lines().filter(|line| line.starts_with("@reboot"));
+        let line = lines.find_map(|line| line_or_script(boot, line, 0, clean));
+        found.extend(line.map(|line| (real.display().to_string(), line)));
+    }
+}
+
+/// The commands that a unit starts.
+fn commands(unit: &str) -> impl Iterator<Item = &str> {
+    unit.lines().filter_map(|line| {
+        let (key, command) = line.split_once('=')?;
+        key.trim()
+            .starts_with("ExecStart")
+            .then_some(command.trim())
+    })
 }
 
 /// The first command of a unit that loads rules.
 pub(super) fn starting_line(unit: &str) -> Option<String> {
-    let mut commands = unit.lines().filter_map(|line| {
-        let (key, command) = line.split_once('=')?;
-        key.trim().starts_with("ExecStart").then_some(command)
-    });
-    let command = commands.find(|command| loads(command))?;
-    Some(command.trim().to_owned())
+    let command = commands(unit).find(|command| may_close(command))?;
+    Some(command.to_owned())
 }
 
-/// The first line of a script that runs a program that loads rules.
-fn loading_line(boot: &Boot, path: &Path) -> Option<String> {
-    let metadata = boot.look.metadata(path)?;
-    if !metadata.is_file() || metadata.len() > LARGEST {
+/// The first line that loads rules in a script that a unit starts.
+fn started_script(boot: &Boot, unit: &str, clean: &mut Clean) -> Option<String> {
+    commands(unit).find_map(|command| line_or_script(boot, command, 0, clean))
+}
+
+/// The line when it loads rules, or that of a script that it names.
+fn line_or_script(boot: &Boot, line: &str, depth: usize, clean: &mut Clean) -> Option<String> {
+    if may_close(line) {
+        return Some(line.to_owned());
+    }
+    if depth >= DEEPEST {
         return None;
     }
-    let text = boot.look.text(path);
-    let mut lines = text.lines().map(str::trim);
-    lines
-        .find(|line| !line.starts_with('#') && loads(line))
-        .map(ToOwned::to_owned)
+    let mut read_by_shell = false;
+    line.split(ends).find_map(|word| {
+        let word = word.trim_start_matches(['-', '@', ':', '+', '!']);
+        // Of what a shell reads nobody asks for `#!`.
+        let shell = read_by_shell;
+        let name = word.rsplit('/').next().unwrap_or(word);
+        read_by_shell = matches!(name, "." | "source" | "sh" | "bash" | "dash" | "ash");
+        let path = word.starts_with('/').then(|| boot.real(Path::new(word)))?;
+        (shell || is_script(boot, &path)).then(|| loading_line(boot, &path, depth + 1, clean))?
+    })
 }
 
-/// Whether a command line names such a program.
-fn loads(line: &str) -> bool {
-    let ends = |letter: char| {
-        letter.is_whitespace() || matches!(letter, ';' | '&' | '|' | '(' | ')' | '"' | '\'' | '`')
+/// Whether a file begins with `#!`.
+fn is_script(boot: &Boot, path: &Path) -> bool {
+    use std::io::Read as _;
+    if !boot.look.metadata(path).is_some_and(|file| file.is_file()) {
+        return false;
+    }
+    let mut start = [0; 2];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut start));
+    boot.look.told(path, read) == Some(2) && start == *b"#!"
+}
+
+/// The first line of a script that runs a program that loads rules, or that names a script with one.
+fn loading_line(boot: &Boot, path: &Path, depth: usize, clean: &mut Clean) -> Option<String> {
+    let metadata = boot.look.metadata(path)?;
+    let known = clean.get(path).is_some_and(|before| *before <= depth);
+    if known || !metadata.is_file() || metadata.len() > LARGEST {
+        return None;
+    }
+    let text = boot.look.text(path).replace("\\\n", " ");
+    let lines = text.lines().map(str::trim);
+    let mut lines = lines.filter(|line| !line.starts_with('#'));
+    let found = lines.find_map(|line| line_or_script(boot, line, depth, clean));
+    if found.is_none() {
+        clean.insert(path.to_owned(), depth);
+    }
+    found
+}
+
+/// Whether a command line starts a program that loads rules which may keep somebody out.
+fn may_close(line: &str) -> bool {
+    line.split([';', '&', '|'])
+        .any(|command| loads(command) && !is_harmless(command))
+}
+
+/// Whether a command only makes a chain, lets packets in, or translates addresses on their way out.
+fn is_harmless(command: &str) -> bool {
+    let words: Vec<&str> = command
+        .split(ends)
+        .filter(|word| !word.is_empty())
+        .collect();
+    let program = words.iter().position(|word| loads(word));
+    let named = program
+        .and_then(|at| words.get(at))
+        .map(|word| base_name(word));
+    let arguments = program
+        .and_then(|at| words.get(at + 1..))
+        .unwrap_or_default();
+    let behind = |names: [&str; 2]| {
+        let at = arguments.iter().position(|word| names.contains(word))?;
+        arguments.get(at + 1).copied()
     };
-    line.split(ends).any(|word| {
-        let name = word.rsplit('/').next().unwrap_or(word);
-        PROGRAMS.contains(&name.trim_start_matches(['-', '@', ':', '+', '!']))
-    })
+    let adds = arguments
+        .iter()
+        .any(|word| matches!(*word, "-A" | "--append" | "-I" | "--insert"));
+    let makes = arguments
+        .iter()
+        .any(|word| matches!(*word, "-N" | "--new-chain"));
+    matches!(named, Some("iptables" | "ip6tables"))
+        && !command.contains('$')
+        && (makes
+            || adds && behind(["-j", "--jump"]).is_some_and(|to| HARMLESS_TARGETS.contains(&to)))
+}
+
+/// Whether a command line names a program that loads rules.
+fn loads(line: &str) -> bool {
+    line.split(ends)
+        .any(|word| PROGRAMS.contains(&base_name(word)))
+}
+
+/// The name of a program, without its folder and systemd's prefixes.
+fn base_name(word: &str) -> &str {
+    let name = word.rsplit('/').next().unwrap_or(word);
+    name.trim_start_matches(['-', '@', ':', '+', '!'])
+}
+
+/// What ends a word of a command line.
+fn ends(letter: char) -> bool {
+    letter.is_whitespace() || matches!(letter, ';' | '&' | '|' | '(' | ')' | '"' | '\'' | '`' | '=')
 }
 
 #[cfg(test)]
@@ -162,6 +300,31 @@ mod tests {
             "systemctl start x",
         ] {
             assert!(!loads(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_only_lets_in_or_translates_closes_nothing() {
+        for line in [
+            "iptables -A FORWARD -i wg0 -j ACCEPT; iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE",
+            "ExecStart=/usr/sbin/iptables -t nat -A POSTROUTING -s 10.8.0.0/24 ! -d 10.8.0.0/24 -j SNAT --to 192.0.2.1",
+            "iptables -I INPUT -p udp --dport 1194 -j ACCEPT",
+            "iptables -N sshguard",
+        ] {
+            assert!(!may_close(line), "{line}");
+        }
+        for line in [
+            "iptables -A FORWARD -j ACCEPT; iptables -A INPUT -j DROP",
+            "iptables -P INPUT DROP",
+            "iptables -F",
+            "iptables -D INPUT -p tcp --dport 50000:50100 -j ACCEPT",
+            "iptables -A INPUT -j services",
+            "iptables -t nat -A PREROUTING -p tcp --dport 50000 -j REDIRECT --to-ports 80",
+            "iptables $RULE -j ACCEPT",
+            "iptables-restore < /root/fw",
+            "nft -f /root/fw",
+        ] {
+            assert!(may_close(line), "{line}");
         }
     }
 }

@@ -6,8 +6,10 @@ use super::load::BOOT_UNIT;
 use super::{BootLayer, Edit};
 use crate::backend::{Backend, Desired, Layer, Plan, Proof, Refusal, Scope};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::ports::PortSet;
 use crate::model::reach::{Reach, ReachEntry, ReachMap};
 use crate::model::ruleset::Ruleset;
+use crate::tools::with_ports;
 
 /// The boot files alone, as with `--root`, where nothing is running.
 impl Backend for BootLayer {
@@ -18,7 +20,7 @@ impl Backend for BootLayer {
     }
 
     fn layers(&self) -> Vec<Layer> {
-        let permanent = self.in_charge().then_some(Layer::Permanent);
+        let permanent = (self.in_charge() || self.alone).then_some(Layer::Permanent);
         permanent.into_iter().collect()
     }
 
@@ -188,10 +190,23 @@ pub fn unjudged(error: &Error, desired: &Desired) -> (Vec<ReachMap>, Refusal) {
     let refusal = Refusal {
         code,
         message: message.clone(),
-        hint: Some(error.hint().unwrap_or(BOOT_UNIT).to_owned()),
+        hint: Some(with_ports(
+            error.hint().unwrap_or(BOOT_UNIT),
+            &desired.ports,
+        )),
         ports: desired.ports.clone(),
     };
     (maps.collect(), refusal)
+}
+
+/// What to report when something else loads rules at boot beside what was judged: nobody knows what comes of both.
+pub fn beside(reason: &str, ports: PortSet) -> Refusal {
+    Refusal {
+        code: "boot-not-judged",
+        message: reason.to_owned(),
+        hint: Some(BOOT_UNIT.to_owned()),
+        ports,
+    }
 }
 
 /// What to report when an edit of a boot file could not be written: it is as before, and so are the ports.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::conf::Conf;
 use super::items;
-use crate::detect::{self, Manager};
+use crate::detect;
 use crate::model::ports::PortRange;
 use crate::model::reach::Family;
 use crate::model::ruleset::{
@@ -443,7 +443,7 @@ pub(super) fn is_csf(table: &Table) -> bool {
             .filter(based)
             .is_some_and(|chain| chain.rules().iter().any(calls))
     };
-    detect::manager(table) == Some(Manager::Csf)
+    detect::is_managed_by(table, "csf")
         && enters(Hook::Input, Direction::In, "LOCALINPUT")
         && enters(Hook::Output, Direction::Out, "LOCALOUTPUT")
 }

@@ -10,7 +10,7 @@ use super::ours::Ours;
 use super::permanent::{self, Lists};
 use super::rules::{self, RuleEdit, make, number_of};
 use crate::backend::{Desired, Plan, Refusal};
-use crate::detect::{self, Manager};
+use crate::detect;
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::{Family, Reach};
 use crate::model::ruleset::{Chain, Ruleset};
@@ -328,7 +328,7 @@ pub(super) fn conflict(ruleset: &Ruleset, desired: &Desired) -> Option<Refusal> 
     let firewalld = ruleset
         .tables
         .iter()
-        .any(|table| detect::manager(table) == Some(Manager::Firewalld));
+        .any(|table| detect::is_managed_by(table, "firewalld"));
     firewalld.then(|| Refusal {
         code: "csf-and-firewalld",
         message: "csf and firewalld both filter: csf refuses to start while firewalld runs, and flushes every rule then".to_owned(),

@@ -7,7 +7,7 @@
 use super::members::{Members, Zone, members};
 use super::questions::{asking, is_led_to, questions};
 use crate::backend::{Desired, Refusal};
-use crate::detect::{self, Manager};
+use crate::detect;
 use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::{Family, Reach};
 use crate::model::ruleset::{Chain, Field, Interface, Rule, Ruleset, Statement, Value};
@@ -307,8 +307,7 @@ fn blocked(ruleset: &Ruleset, judgement: &Judgement) -> Vec<Blocker> {
                 ports: entry.ports.clone(),
                 because: entry.because.clone(),
                 unknown: entry.reach == Reach::Unknown,
-                firewalld: table
-                    .is_some_and(|table| detect::manager(table) == Some(Manager::Firewalld)),
+                firewalld: table.is_some_and(|table| detect::is_managed_by(table, "firewalld")),
                 chain: chain.map_or_else(String::new, |chain| chain.name.clone()),
             }
         })

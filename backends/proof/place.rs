@@ -308,12 +308,12 @@ fn stand_before(
         ));
     };
     let place = describe::spot(ruleset, spot);
-    if let Some(manager) = detect::manager(table) {
+    let chains = spot.calls.iter().map(|call| call.chain).chain([spot.chain]);
+    let chains = chains.filter_map(|chain| table.chains.get(chain));
+    if let Some((manager, what)) = detect::in_charge_of(table, chains) {
         let message = format!(
-            "{place} closes the ports, and {} is in charge of table {} {}",
-            manager.name(),
-            table.family.as_str(),
-            table.name
+            "{place} closes the ports, and {} is in charge of {what}",
+            manager.name()
         );
         // Whoever is in charge gets every port at once: what keeps the rest closed stands in the same table.
         return Err(refuse("managed-table", message, manager.hint(wanted)));

@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn codes(boot: &Boot) -> Vec<&str> {
+pub(super) fn codes(boot: &Boot) -> Vec<&str> {
     boot.notes().iter().map(|note| note.code).collect()
 }
 
-fn files(boot: &Boot) -> Vec<&str> {
+pub(super) fn files(boot: &Boot) -> Vec<&str> {
     let files = boot.loaders.iter().filter_map(|loader| loader.file());
     files.map(|file| file.to_str().unwrap()).collect()
 }
@@ -135,45 +135,4 @@ fn without_systemd_the_runlevels_tell() {
     assert!(!Boot::find(folder.path()).loads());
     symlink("../init.d/nftables", links.join("S01nftables")).unwrap();
     assert_eq!(files(&Boot::find(folder.path())), ["/etc/nftables.conf"]);
-}
-
-#[test]
-fn scripts_that_load_rules_are_no_open_door() {
-    let system = System::new();
-    let unknown = |what: &str| {
-        let error = system.error();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains(what), "{error}");
-    };
-    system.file(
-        "etc/rc.local",
-        "#!/bin/sh\n# nft -f /root/old\niptables-restore < /root/fw\n",
-    );
-    assert!(!system.layer().boot().loads(), "not executable");
-    fs_err::set_permissions(
-        system.path("etc/rc.local"),
-        PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
-    unknown("iptables-restore < /root/fw");
-    fs_err::remove_file(system.path("etc/rc.local")).unwrap();
-    system.file(
-        "etc/network/interfaces.d/eth0",
-        "auto eth0\niface eth0 inet dhcp\n  pre-up nft -f /root/fw\n",
-    );
-    unknown("pre-up nft");
-    fs_err::remove_file(system.path("etc/network/interfaces.d/eth0")).unwrap();
-    system.file(
-        "etc/systemd/system/fw.service",
-        "[Service]\nExecStart=/sbin/iptables -P INPUT DROP\n",
-    );
-    assert!(!system.layer().boot().loads(), "not enabled");
-    system.enable("fw");
-    unknown("fw.service");
-    system.enable("shorewall");
-    unknown("shorewall");
-    system.enable("nftables").file("etc/nftables.conf", "");
-    let boot = Boot::find(system.folder.path());
-    assert_eq!(codes(&boot), ["boot-script", "boot-script"]);
-    assert_eq!(files(&boot), ["/etc/nftables.conf"]);
 }

@@ -6,6 +6,7 @@ mod iptables;
 mod memory;
 mod nftables;
 mod real_root;
+mod scripts;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;

@@ -161,7 +161,7 @@ pub const CODES: &[(&str, Severity, &str)] = codes! {
         "an XDP program or tc filters are at an interface: they may stop packets that the firewall lets in";
     "no-neighbour-discovery" Warning
         "the rules stop IPv6's neighbour discovery: over IPv6 nobody reaches this host, whatever the ports' verdicts";
-    "managed-table" Error "the ports are closed in a table that another program looks after: it must open them";
+    "managed-table" Error "the ports are closed in a table or chain that another program looks after: it must open them";
     "explicit-deny" Error "a rule closes the ports by name: opened with --force only";
     "ban-behind-block" Error
         "bans stand behind the rule that closes the ports, an accept would let them in: opened with --force only";
@@ -194,7 +194,7 @@ pub const CODES: &[(&str, Severity, &str)] = codes! {
     "boot-file-rejected" Error
         "the loader rejects the file that it loads at boot: the host would start without its rules";
     "boot-file-not-written" Error "the file that boot loads could not be written: it is as before";
-    "boot-not-judged" Error "what boot loads could not be read or loaded: nothing is known of the next boot";
+    "boot-not-judged" Error "what boot loads could not be read or loaded, or something else loads rules too: the next boot is unknown";
     "boot-file-not-editable" Error
         "the rules that boot loads close the ports, and no line in a file opens them: the boot unit must";
     "csf-and-firewalld" Error "csf and firewalld both filter: csf refuses to start then, and flushes every rule";

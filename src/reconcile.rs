@@ -166,6 +166,28 @@ fn unjudged(error: &anyhow::Error, desired: &Desired) -> Option<(LayerOutcome, b
     Some((outcome, true))
 }
 
+/// Nothing is proved of the next boot where something else loads rules beside what was judged: `reason` says what. Says
+/// whether there was anything to doubt.
+pub fn doubt(outcome: &mut BackendOutcome, reason: &str) -> bool {
+    let mut doubted = false;
+    let layers = outcome.layers.iter_mut();
+    for layer in layers.filter(|layer| layer.layer == Layer::Permanent) {
+        let mut ports = PortSet::EMPTY;
+        let entries = layer.reach.iter_mut().flat_map(|map| &mut map.entries);
+        for entry in entries.filter(|entry| entry.reach == Reach::Open) {
+            entry.reach = Reach::Unknown;
+            reason.clone_into(&mut entry.because);
+            ports = ports.union(&entry.ports);
+        }
+        if !ports.is_empty() {
+            doubted = true;
+            layer.in_sync = false;
+            layer.refusals.push(boot::beside(reason, ports));
+        }
+    }
+    doubted
+}
+
 fn reconcile_layer<B: Backend>(
     backend: &mut B,
     layer: Layer,

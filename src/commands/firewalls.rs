@@ -29,8 +29,25 @@ pub(super) fn reconcile(
     mode: Mode,
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<BackendOutcome> {
+    let boot = BootLayer::open(settings.root(), settings.fresh);
+    let doubt = boot.boot().doubt().map(ToOwned::to_owned);
+    let mut outcome = in_charge(settings, desired, control, mode, boot, findings)?;
+    if let Some(doubt) = doubt.filter(|doubt| reconcile::doubt(&mut outcome, doubt)) {
+        findings.retain(|finding| finding.message != doubt);
+    }
+    Ok(outcome)
+}
+
+/// The same, with what is known of the next boot.
+fn in_charge(
+    settings: &Settings,
+    desired: &Desired,
+    control: &PortSet,
+    mode: Mode,
+    boot: BootLayer,
+    findings: &mut Vec<Finding>,
+) -> anyhow::Result<BackendOutcome> {
     let root = settings.root();
-    let mut boot = BootLayer::open(root, settings.fresh);
     let notes = boot.boot().notes().iter();
     // That csf or firewalld loads the rules at boot is no news where what it will load is judged.
     let notes: Vec<Finding> = notes.filter(|it| it.code != MANAGED).map(note).collect();
@@ -65,10 +82,21 @@ pub(super) fn reconcile(
     }
     findings.extend(boot.boot().notes().iter().map(note));
     // Another system's files are judged by themselves: what runs here is not its firewall.
-    if settings.root.is_some() && boot.boot().loads() {
+    let managed = boot.boot().managed().is_some();
+    if settings.root.is_some() && (boot.boot().loads() || managed) {
+        // In a program's own files nothing is ours.
+        let mut boot = if mode == Mode::Remove {
+            boot
+        } else {
+            boot.alone()
+        };
         return reconcile::reconcile(&mut boot, desired, mode);
     }
-    let running = kernel(settings)?;
+    let mut running = kernel(settings)?;
+    // Where boot reads no file none can hold anything of ours.
+    if mode == Mode::Remove && boot.boot().runs_only_scripts() {
+        return reconcile::reconcile(&mut running, desired, mode);
+    }
     reconcile::reconcile(&mut WithBoot { running, boot }, desired, mode)
 }
 

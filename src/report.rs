@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use self::set_range::{FileReport, SetRangeReport};
 
-use crate::daemons::ConfigError;
+use crate::config_error::ConfigError;
 use crate::failure::{self, Failure};
 use crate::findings::{Finding, Location, Severity};
 use crate::passive::{self, Reading};

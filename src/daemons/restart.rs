@@ -4,9 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::disk::Kind;
-use super::{
-    ConfigError, Host, cpanel, filezilla_server, proftpd, pure_ftpd, sftpgo, units, vsftpd,
-};
+use super::{ConfigError, Host, cpanel, units, vsftpd};
 use crate::passive::Reading;
 
 /// What makes a daemon read its configuration anew.
@@ -32,23 +30,6 @@ impl Restart {
 
 /// Programs of cPanel.
 const CPANEL_RESTART: &str = "/usr/local/cpanel/scripts/restartsrv_ftpserver";
-
-/// The units and init scripts that packages bring, by daemon.
-const SERVICES: &[(&str, &[&str])] = &[
-    (
-        pure_ftpd::NAME,
-        &[
-            "pure-ftpd",
-            "pure-ftpd-mysql",
-            "pure-ftpd-ldap",
-            "pure-ftpd-postgresql",
-        ],
-    ),
-    (proftpd::NAME, &["proftpd"]),
-    (vsftpd::NAME, &["vsftpd"]),
-    (sftpgo::NAME, &["sftpgo"]),
-    (filezilla_server::NAME, &["filezilla-server"]),
-];
 
 /// How the daemon of a reading is restarted on this host.
 ///
@@ -88,11 +69,7 @@ pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
 
 /// The services of a daemon's packages.
 pub(super) fn services(daemon: &str) -> &'static [&'static str] {
-    let mut known = SERVICES.iter();
-    known
-        .find(|(name, _)| *name == daemon)
-        .map(|(_, services)| *services)
-        .unwrap_or_default()
+    super::named(daemon).map_or(&[], |daemon| daemon.services())
 }
 
 /// The enabled instance that runs vsftpd with the reading's file. RHEL's target starts one for each file of its folder

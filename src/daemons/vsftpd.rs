@@ -10,9 +10,10 @@ use firewall::model::ports::{PortRange, PortSet};
 
 use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Settings, effective_range, number};
 use super::units::{self, SuperServer};
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Process, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, NO_PORTS, Process, Ways};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
+use crate::terminal::clean;
 
 /// The name, as `--daemon` takes it.
 pub(super) const NAME: &str = "vsftpd";
@@ -59,13 +60,36 @@ impl Daemon for Vsftpd {
         instance.read(host, true, &[])
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
+    }
+
+    fn range_by_hand(&self, _: &Reading) -> String {
+        "write pasv_min_port=49152 and pasv_max_port=50175".to_owned()
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        "pasv_address=ADDRESS"
+    }
+
+    fn takes_none(&self) -> [&'static str; 3] {
+        [
+            "passive-disabled",
+            "vsftpd takes no passive connections (pasv_enable=NO)",
+            NO_PORTS,
+        ]
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["vsftpd"]
+    }
+
+    fn pid_files(&self) -> &'static [&'static str] {
+        &["/run/vsftpd/vsftpd.pid", "/run/vsftpd.pid"]
+    }
+
+    fn shows_arguments(&self) -> bool {
+        true
     }
 }
 
@@ -210,7 +234,7 @@ impl Instance {
         }
         if let Some(setting) = settings.last("pasv_address") {
             let advertised = Advertised {
-                address: text::clean(&setting.value),
+                address: clean(&setting.value),
                 directive: "pasv_address",
                 location: setting.location.clone(),
             };
@@ -318,7 +342,7 @@ fn per_user(
     let Some(folder) = settings.last("user_config_dir") else {
         return Ok(ports);
     };
-    let folder = PathBuf::from(text::clean(&folder.value));
+    let folder = PathBuf::from(clean(&folder.value));
     for name in host.disk.list(&folder)?.unwrap_or_default() {
         let path = folder.join(name);
         let Some(source) = host.disk.read(&path)? else {

@@ -8,7 +8,7 @@ use super::diff::{self, Line};
 use super::{DaemonReport, Explanation, FileReport, LayerReport, ReachReport, Report};
 use crate::daemons::Restart;
 use crate::findings::Location;
-use crate::printer::{Style, Tone, clean, place};
+use crate::terminal::{Style, Tone, clean};
 
 /// A table whose columns line up; the last one is not padded.
 #[derive(Debug, Default)]
@@ -117,7 +117,9 @@ fn daemons(report: &Report, style: Style, text: &mut String) {
             (daemon.daemon.to_owned(), Some(Tone::Strong)),
             passive,
             cell(format!("control {}", joined(&daemon.control))),
-            cell(joined(daemon.sources.iter().take(shown).map(place))),
+            cell(joined(
+                daemon.sources.iter().take(shown).map(ToString::to_string),
+            )),
         ]);
     }
     table.render("", style, text);
@@ -262,7 +264,7 @@ pub fn check(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
         let edits = count(planned, "edit");
         format!("{edits} needed, nothing was changed; run `pasvsync sync`")
     };
-    let drift = style.paint(Tone::Bad, "out of sync").into_owned();
+    let drift = style.paint(Tone::Bad, "out of sync");
     let _ = writeln!(text, "{drift}: {verdict}");
     text
 }
@@ -281,7 +283,7 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
     if report.in_sync {
         // A change is worth a line; the journal may have one already.
         if !(quiet && report.announced) {
-            let changed = style.paint(Tone::Good, CHANGED).into_owned();
+            let changed = style.paint(Tone::Good, CHANGED);
             let _ = writeln!(text, "{changed}: {}", all_open(report));
         }
         return text;
@@ -296,7 +298,7 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
     if report.backends.is_empty() {
         text.push_str("nothing was touched\n");
     } else {
-        let failed = style.paint(Tone::Bad, "not in sync").into_owned();
+        let failed = style.paint(Tone::Bad, "not in sync");
         let _ = writeln!(
             text,
             "{failed}: some ports are still not open; the errors say why"
@@ -365,7 +367,7 @@ pub fn set_range(report: &Report, diff: bool, quiet: bool, style: Style) -> Stri
 fn written(file: &FileReport, diff: bool, style: Style, text: &mut String) {
     if !diff {
         for (number, line) in &file.lines {
-            let place = place(&Location::line(&file.path, *number));
+            let place = Location::line(&file.path, *number);
             let _ = writeln!(text, "  {place}: {}", clean(line));
         }
         return;
@@ -437,7 +439,7 @@ pub fn explain(explanation: &Explanation, verbose: bool, style: Style) -> String
             wanted.daemon,
             wanted.role,
             range.unwrap_or_default(),
-            place(&wanted.location)
+            wanted.location
         );
     }
     let mut table = Table::default();

@@ -7,7 +7,7 @@ use crate::model::ruleset::{
     PayloadBase, ROUTE_TYPES, Set, Statement, TableFamily, Test, Uncertainty, Value,
 };
 use crate::netfilter::attributes::{Attributes, text};
-use crate::netfilter::decode::{Body, LARGEST_PACKET, masked};
+use crate::netfilter::body::{Body, LARGEST_PACKET, masked};
 
 // enum of xt_conntrack.h: XT_CONNTRACK_*
 const STATE: u16 = 1 << 0;

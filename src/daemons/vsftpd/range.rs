@@ -1,9 +1,9 @@
 //! What vsftpd makes of the bounds of its range, without a word.
 
 use super::settings::{Setting, Settings, number};
-use crate::daemons::text;
 use crate::findings::{Finding, Location};
 use crate::passive::Reading;
+use crate::terminal::clean;
 
 /// How a range is written that vsftpd takes as it is.
 const WRITE_BOTH: &str = "write both ports from 1025 to 65534, the lower one first: pasv_min_port=49152 and \
@@ -29,7 +29,7 @@ pub(super) fn about_duplicates(settings: &Settings, reading: &mut Reading) {
         for (earlier, last) in same.zip(last) {
             let message = format!(
                 "{key}={} is ignored: {key} stands again on {}",
-                text::clean(&earlier.value),
+                clean(&earlier.value),
                 last.location
             );
             reading.findings.push(
@@ -57,7 +57,7 @@ pub(super) fn about_bounds(settings: &Settings, reading: &mut Reading) {
                 .at(setting.location.clone()),
         );
     };
-    let said = |setting: &Setting| format!("{}={}", setting.key, text::clean(&setting.value));
+    let said = |setting: &Setting| format!("{}={}", setting.key, clean(&setting.value));
     let bounds = [minimum, maximum].into_iter().flatten();
     for setting in bounds.clone() {
         let bound = said(setting);

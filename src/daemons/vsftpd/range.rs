@@ -1,6 +1,7 @@
 //! What vsftpd makes of the bounds of its range, without a word.
 
 use super::settings::{Setting, Settings, number};
+use crate::daemons::text::as_written;
 use crate::findings::{Finding, Location};
 use crate::passive::Reading;
 use crate::terminal::clean;
@@ -79,8 +80,8 @@ pub(super) fn about_bounds(settings: &Settings, reading: &mut Reading) {
     let said: Vec<String> = bounds.map(said).collect();
     let said = said.join(" and ");
     let (low, high) = (
-        minimum.map_or(Some(0), |setting| written(&setting.value)),
-        maximum.map_or(Some(u32::MAX), |setting| written(&setting.value)),
+        minimum.map_or(Some(0), |setting| as_written(&setting.value)),
+        maximum.map_or(Some(u32::MAX), |setting| as_written(&setting.value)),
     );
     let beyond = low.zip(high).is_none_or(|(low, high)| {
         let meant = low..=high;
@@ -107,18 +108,4 @@ pub(super) fn about_bounds(settings: &Settings, reading: &mut Reading) {
         let message = format!("{said}: vsftpd uses {used}");
         find(code, message, WRITE_BOTH, place);
     }
-}
-
-/// The number as its author reads it, in decimal; `None` when it is none.
-fn written(value: &[u8]) -> Option<u32> {
-    let value = value.trim_ascii_start();
-    let value = value.strip_prefix(b"+").unwrap_or(value);
-    let end = value
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let (digits, rest) = value.split_at(end);
-    let goes_on = rest.first().is_some_and(u8::is_ascii_alphabetic);
-    let digits = std::str::from_utf8(digits).ok()?;
-    (!digits.is_empty() && !goes_on).then(|| digits.parse().unwrap_or(u32::MAX))
 }

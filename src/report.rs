@@ -254,6 +254,27 @@ impl Report {
         self.findings.iter().any(|finding| finding.code == code)
     }
 
+    /// The findings that people are shown, each with its hint. What a daemon refuses is said once, in its own words.
+    pub fn told(&self) -> impl Iterator<Item = (&Finding, Option<&str>)> {
+        self.findings.iter().filter_map(|finding| {
+            let refuses = |one: &Finding| one.code == "daemon-refuses";
+            let beside = self.findings.iter().find(|other| {
+                let same_line = other.location.as_ref().zip(finding.location.as_ref());
+                other.severity == Severity::Error
+                    && refuses(other) != refuses(finding)
+                    && same_line.is_some_and(|(one, other)| {
+                        (&one.path, one.line) == (&other.path, other.line)
+                    })
+            });
+            let hint = finding.hint.as_deref();
+            match beside {
+                Some(other) if refuses(finding) => Some((finding, other.hint.as_deref().or(hint))),
+                Some(_) if finding.severity == Severity::Error => None,
+                _ => Some((finding, hint)),
+            }
+        })
+    }
+
     /// The lines of a file that a finding is about, when they help.
     pub fn excerpt(&self, finding: &Finding) -> Option<String> {
         let refusals = self

@@ -187,6 +187,8 @@ fn configurations_that_make_no_sense() {
     snapshot("refused-sync", &host, &["pasvsync sync"]);
     snapshot("refused-check", &host, &["pasvsync check"]);
     snapshot("refused-status", &host, &["pasvsync status"]);
+    let host = Host::new("PassivePorts 50009 50000\n").filtered(POLICY_DROP);
+    snapshot("refused-reversed", &host, &["pasvsync sync"]);
     let host = closed();
     host.file(
         "etc/pasvsync.toml",

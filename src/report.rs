@@ -4,7 +4,7 @@
 
 mod diff;
 mod file_diff;
-mod layers;
+pub mod layers;
 pub mod nagios;
 pub mod prometheus;
 mod set_range;
@@ -131,6 +131,8 @@ pub struct Explanation {
     pub schema: u32,
     /// The port in question.
     pub port: u16,
+    /// Whether it is about now (`runtime`) or the next boot (`permanent`).
+    pub layer: &'static str,
     /// Whose configuration wants it.
     pub wanted_by: Vec<WantedBy>,
     /// What becomes of a new connection to it, per family.

@@ -427,7 +427,10 @@ pub fn remove(report: &Report, diff: bool, quiet: bool, style: Style) -> String 
 /// What `explain` prints; with the whole walk when verbose.
 pub fn explain(explanation: &Explanation, verbose: bool, style: Style) -> String {
     let mut text = String::new();
-    let port = format!("{}/tcp", explanation.port);
+    let port = match explanation.layer {
+        "permanent" => format!("{}/tcp, {}", explanation.port, when("permanent")),
+        _ => format!("{}/tcp", explanation.port),
+    };
     let _ = writeln!(text, "{}", style.paint(Tone::Strong, &port));
     if explanation.wanted_by.is_empty() {
         text.push_str("  wanted by no daemon's configuration\n");

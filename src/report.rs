@@ -256,25 +256,42 @@ impl Report {
         self.findings.iter().any(|finding| finding.code == code)
     }
 
-    /// The findings that people are shown, each with its hint. What a daemon refuses is said once, in its own words.
+    /// The findings that people are shown, each with its hint. A range that a daemon refuses is told once, in the daemon's
+    /// own words; that a daemon is to be restarted after `set-range`, by what `set-range` prints.
     pub fn told(&self) -> impl Iterator<Item = (&Finding, Option<&str>)> {
-        self.findings.iter().filter_map(|finding| {
-            let refuses = |one: &Finding| one.code == "daemon-refuses";
-            let beside = self.findings.iter().find(|other| {
-                let same_line = other.location.as_ref().zip(finding.location.as_ref());
-                other.severity == Severity::Error
-                    && refuses(other) != refuses(finding)
-                    && same_line.is_some_and(|(one, other)| {
-                        (&one.path, one.line) == (&other.path, other.line)
-                    })
-            });
-            let hint = finding.hint.as_deref();
-            match beside {
-                Some(other) if refuses(finding) => Some((finding, other.hint.as_deref().or(hint))),
-                Some(_) if finding.severity == Severity::Error => None,
-                _ => Some((finding, hint)),
-            }
+        let refuses = |finding: &Finding| finding.code == "daemon-refuses";
+        let of_range = |finding: &Finding| {
+            finding.code.starts_with("range-") || finding.code == "quoted-value"
+        };
+        let same_line = |one: &Finding, other: &Finding| {
+            let places = one.location.as_ref().zip(other.location.as_ref());
+            places.is_some_and(|(one, other)| {
+                one.line.is_some() && (&one.path, one.line) == (&other.path, other.line)
+            })
+        };
+        self.findings.iter().filter_map(move |finding| {
+            let beside = |such: &dyn Fn(&Finding) -> bool| {
+                let mut others = self.findings.iter();
+                others.find(|other| such(other) && same_line(other, finding))
+            };
+            let told =
+                of_range(finding) && beside(&refuses).is_some() || self.restart_told(finding);
+            let mistake = refuses(finding).then(|| beside(&of_range)).flatten();
+            let hint = mistake.and_then(|mistake| mistake.hint.as_deref());
+            (!told).then_some((finding, hint.or(finding.hint.as_deref())))
         })
+    }
+
+    /// Whether the finding says of a file that `set-range` has just written what is printed of it anyway.
+    fn restart_told(&self, finding: &Finding) -> bool {
+        let done = self
+            .set_range
+            .as_ref()
+            .filter(|done| done.written && !done.restarted);
+        let path = finding.location.as_ref().map(|location| &location.path);
+        let written =
+            |done: &SetRangeReport| done.files.iter().any(|file| Some(&file.path) == path);
+        finding.code == "restart-needed" && done.is_some_and(written)
     }
 
     /// The lines of a file that a finding is about, when they help.

@@ -14,6 +14,7 @@ mod leftovers;
 mod listing;
 mod members;
 mod memory;
+mod objects;
 mod permanent;
 mod questions;
 mod records;

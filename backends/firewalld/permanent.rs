@@ -461,7 +461,8 @@ impl Permanent {
             };
             let bytes = fs_err::read(&zone.path)?;
             let document = Document::parse(&zone.path, &bytes)?;
-            if written(&document) != remembered(&bus.permanent_zone_settings(&zone.name)?) {
+            let known = bus.permanent_zone_settings(&zone.name)?;
+            if known.is_none_or(|known| written(&document) != remembered(&known)) {
                 return Ok(Some(zone.path.clone()));
             }
         }

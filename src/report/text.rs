@@ -165,7 +165,7 @@ fn edits(layer: &LayerReport, diff: bool, style: Style, text: &mut String) {
                 Line::Removed(_) => Tone::Bad,
                 Line::Added(_) => Tone::Good,
             };
-            let _ = writeln!(text, "{}", style.paint(tone, &clean(&line.to_string())));
+            let _ = writeln!(text, "{}", style.paint(tone, &clean(line.to_string())));
         }
     } else {
         for edit in &layer.edits {
@@ -340,10 +340,10 @@ pub fn set_range(report: &Report, diff: bool, quiet: bool, style: Style) -> Stri
     if done.written && !done.restarted || done.restarted && !quiet {
         let _ = match &done.restart {
             Restart::Command(words) if done.restarted => {
-                writeln!(text, "restarted: {}", clean(&words.join(" ")))
+                writeln!(text, "restarted: {}", clean(words.join(" ")))
             }
             Restart::Command(words) => {
-                writeln!(text, "to use it, restart: {}", clean(&words.join(" ")))
+                writeln!(text, "to use it, restart: {}", clean(words.join(" ")))
             }
             Restart::None(why) => writeln!(text, "to use it: {why}"),
         };

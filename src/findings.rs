@@ -165,6 +165,8 @@ pub const CODES: &[(&str, Severity, &str)] = codes! {
     "explicit-deny" Error "a rule closes the ports by name: opened with --force only";
     "ban-behind-block" Error
         "bans stand behind the rule that closes the ports, an accept would let them in: opened with --force only";
+    "implied-ban" Error
+        "a rule keeps some sources from being accepted, an accept before the block would let them in: opened with --force only";
     "ingress-block" Error
         "the ports are closed at a device's ingress or in a bridge, before the host itself: not opened there";
     "no-accept-opens" Error "what keeps the ports from being reached is no rule that an accept could come before";
@@ -219,10 +221,9 @@ pub const CODES: &[(&str, Severity, &str)] = codes! {
 impl Finding {
     /// A finding with a code of [`CODES`], which also gives its severity.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        let severity = CODES
-            .iter()
-            .find(|(known, ..)| *known == code)
-            .map_or(Severity::Error, |(_, severity, _)| *severity);
+        let known = CODES.iter().find(|(known, ..)| *known == code);
+        debug_assert!(known.is_some(), "{code} is not among the codes");
+        let severity = known.map_or(Severity::Error, |(_, severity, _)| *severity);
         Self {
             code,
             severity,

@@ -34,3 +34,4 @@ pub mod reconcile;
 pub mod report;
 pub mod settings;
 pub mod terminal;
+pub mod usage;

@@ -163,13 +163,22 @@ impl Printer {
             let _ = writeln!(text, "  {}", clean(line));
         }
         if let Some(hint) = hint {
-            let _ = writeln!(
-                text,
-                "{} {}",
-                style.paint(Tone::Strong, "hint:"),
-                clean(hint)
-            );
+            self.advice(text, hint);
         }
+    }
+
+    /// Says on standard error what to do about a result, unless quiet.
+    pub fn hint(self, hint: &str) {
+        if !self.quiet {
+            let mut text = String::new();
+            self.advice(&mut text, hint);
+            complain(&text);
+        }
+    }
+
+    fn advice(self, text: &mut String, hint: &str) {
+        let word = self.error_style.paint(Tone::Strong, "hint:");
+        let _ = writeln!(text, "{word} {}", clean(hint));
     }
 }
 

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 pub use find::{Boot, Note};
+pub use load::BOOT_UNIT;
 pub use with::{LayerEdit, WithBoot, not_written, unjudged};
 
 use self::search::Search;

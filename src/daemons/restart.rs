@@ -10,8 +10,10 @@ use crate::passive::Reading;
 /// What makes a daemon read its configuration anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// It is started for each session, or by hand: nothing to do, or nothing that could be known.
-    None(&'static str),
+    /// A super server starts it for each session: nothing to do.
+    Needless,
+    /// It was started by hand: nothing that could be known.
+    ByHand,
     /// This command.
     Command(Vec<String>),
 }
@@ -20,7 +22,7 @@ impl Restart {
     /// The command as an administrator would type it.
     pub fn command(&self) -> Option<String> {
         match self {
-            Self::None(_) => None,
+            Self::Needless | Self::ByHand => None,
             Self::Command(words) => Some(words.join(" ")),
         }
     }
@@ -60,11 +62,9 @@ pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
         }
     }
     if !units::super_servers(&host.disk, reading.daemon)?.is_empty() {
-        return Ok(Restart::None(
-            "new sessions read it: a super server starts the daemon",
-        ));
+        return Ok(Restart::Needless);
     }
-    Ok(Restart::None("restart the daemon the way it was started"))
+    Ok(Restart::ByHand)
 }
 
 /// The services of a daemon's packages.

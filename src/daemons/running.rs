@@ -82,8 +82,9 @@ pub fn about_unread(request: &Request, discovery: &mut Discovery) -> anyhow::Res
     if !discovery.readings.is_empty() {
         return Ok(());
     }
-    let message = if let Some(name) = &request.only {
-        format!("no configuration of {name} was found, so nothing is opened or closed")
+    let (name, message) = if let Some(name) = &request.only {
+        let what = format!("no configuration of {name} was found");
+        (name.as_str(), what)
     } else if request.root.is_some() {
         return Ok(());
     } else {
@@ -97,17 +98,15 @@ pub fn about_unread(request: &Request, discovery: &mut Discovery) -> anyhow::Res
             return Ok(());
         };
         let id = owner.id;
-        format!(
-            "{name} (pid {id}) runs, and its configuration was not found, so nothing is opened or closed"
-        )
+        let what = format!("{name} (pid {id}) runs, and its configuration was not found");
+        (name, what)
     };
     let findings = &mut discovery.findings;
     findings.retain(|finding| finding.code != "no-daemon");
-    findings.push(
-        Finding::new("daemon-not-read", message).with_hint(
-            "name it: --daemon-config NAME=PATH; `pasvsync remove` closes what was opened",
-        ),
-    );
+    let message = format!("{message}, so nothing is opened or closed");
+    let hint =
+        format!("name it: --daemon-config {name}=PATH; `pasvsync remove` closes what was opened");
+    findings.push(Finding::new("daemon-not-read", message).with_hint(hint));
     Ok(())
 }
 

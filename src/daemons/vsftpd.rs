@@ -306,6 +306,10 @@ fn range_location(settings: &Settings) -> Location {
     bound.map_or_else(|| Location::file(""), |setting| setting.location.clone())
 }
 
+/// How a range is written that vsftpd takes as it is.
+const WRITE_BOTH: &str = "write both ports from 1025 to 65534, the lower one first: pasv_min_port=49152 and \
+                          pasv_max_port=65534";
+
 /// What the daemon repairs without a word.
 fn about_range(settings: &Settings, reading: &mut Reading) {
     for key in ["pasv_min_port", "pasv_max_port", "listen_port"] {
@@ -343,7 +347,11 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
     };
     let quoted = [minimum, maximum].iter().flatten().any(in_quotes);
     let mut find = |code, message: String, setting: &Setting| {
-        let hint = "write both ports from 1025 to 65534, the lower one first: pasv_min_port=49152 and pasv_max_port=65534";
+        let hint = match code {
+            "quoted-value" => "write the number without quotes".to_owned(),
+            "range-beyond-written" => format!("{WRITE_BOTH}; if {used} is meant, --force opens it"),
+            _ => WRITE_BOTH.to_owned(),
+        };
         reading.findings.push(
             Finding::new(code, message)
                 .with_hint(hint)
@@ -382,30 +390,25 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
         (Some(low), Some(high)) => {
             let (first, last) = (number(&low.value), number(&high.value));
             let repaired = (u32::from(used.first()), u32::from(used.last())) != (first, last);
+            let within = |port: u16| (first..=last).contains(&u32::from(port));
+            let beyond = quoted || !within(used.first()) || !within(used.last());
             let code = match (first, last) {
                 _ if !repaired => return,
+                _ if beyond => "range-beyond-written",
                 (first, last) if first > 65_535 || last > 65_535 => "range-above-65535",
-                (0, 0) => "range-repaired",
-                (first, last) if first > last => "range-reversed",
                 (first, _) if first < 1024 => "range-below-1024",
                 _ => "range-repaired",
             };
+            let uses = if beyond {
+                format!("makes {used} of them, more than they say")
+            } else {
+                format!("uses {used}")
+            };
             find(
                 code,
-                format!("pasv_min_port={first} and pasv_max_port={last}: vsftpd uses {used}"),
+                format!("pasv_min_port={first} and pasv_max_port={last}: vsftpd {uses}"),
                 low,
             );
-            let written = first..=last;
-            let uses = [used.first(), used.last()].map(u32::from);
-            if quoted || !uses.iter().all(|port| written.contains(port)) {
-                find(
-                    "range-beyond-written",
-                    format!(
-                        "{used} is more than pasv_min_port={first} and pasv_max_port={last} say: left alone without --force"
-                    ),
-                    low,
-                );
-            }
         }
         (None, None) => {}
     }

@@ -54,15 +54,15 @@ fn about(daemon: &DaemonReport, style: Style, text: &mut String) {
     let control = joined(&daemon.control);
     let _ = writeln!(text, "{name}  {passive}  control {control}");
     // Of the files read, the first is the daemon's main one: enough to find it by.
-    let shown = if daemon.passive.is_empty() {
-        1
+    let (shown, noun) = if daemon.passive.is_empty() {
+        (1, "file")
     } else {
-        MOST_SPANS
+        (MOST_SPANS, "line")
     };
     for source in daemon.sources.iter().take(shown) {
         let _ = writeln!(text, "  {source}");
     }
-    more(daemon.sources.len(), shown, "line", text);
+    more(daemon.sources.len(), shown, noun, text);
 }
 
 /// What becomes of a daemon's ports: a bar for each family and range, and the spans that differ.

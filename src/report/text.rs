@@ -160,12 +160,14 @@ pub(super) fn shared(daemon: &DaemonReport, entry: &ReachReport) -> PortSet {
 fn edits(layer: &LayerReport, diff: bool, style: Style, text: &mut String) {
     if diff {
         for line in diff::lines(layer.edits.iter().map(String::as_str)) {
-            let tone = match line {
-                Line::Chain(_) => Tone::Strong,
-                Line::Removed(_) => Tone::Bad,
-                Line::Added(_) => Tone::Good,
+            let shown = clean(line.to_string());
+            let shown = match line {
+                Line::Place(_) => style.paint(Tone::Strong, &shown),
+                Line::Removed(_) => style.paint(Tone::Bad, &shown),
+                Line::Added(_) => style.paint(Tone::Good, &shown),
+                Line::Command(_) => shown,
             };
-            let _ = writeln!(text, "{}", style.paint(tone, &clean(line.to_string())));
+            let _ = writeln!(text, "{shown}");
         }
     } else {
         for edit in &layer.edits {
@@ -345,7 +347,15 @@ pub fn set_range(report: &Report, diff: bool, quiet: bool, style: Style) -> Stri
             Restart::Command(words) => {
                 writeln!(text, "to use it, restart: {}", clean(words.join(" ")))
             }
-            Restart::None(why) => writeln!(text, "to use it: {why}"),
+            Restart::Needless => {
+                writeln!(
+                    text,
+                    "new sessions use it: a super server starts the daemon"
+                )
+            }
+            Restart::ByHand => {
+                writeln!(text, "to use it: restart the daemon the way it was started")
+            }
         };
     }
     if !done.dry_run {
@@ -393,17 +403,24 @@ pub fn remove(report: &Report, diff: bool, quiet: bool, style: Style) -> String 
     let mut stopped = stopped.filter(|finding| finding.code == "firewalld-stopped");
     let configured = report.backends.iter();
     let mut configured = configured.filter(|found| matches!(found.backend, "firewalld" | "csf"));
-    let _ = if report.changed && (configured.next().is_some() || stopped.next().is_some()) {
-        writeln!(
-            text,
+    let done = if report.changed && (configured.next().is_some() || stopped.next().is_some()) {
+        format!(
             "removed: what was pasvsync's, by {}",
             count(removed, "edit")
         )
     } else if report.changed {
-        writeln!(text, "removed: {} of pasvsync's", count(removed, "rule"))
+        format!("removed: {} of pasvsync's", count(removed, "rule"))
+    } else if report.in_sync {
+        "nothing to remove".to_owned()
     } else {
-        writeln!(text, "nothing to remove")
+        "nothing removed".to_owned()
     };
+    let left = if report.left.is_empty() {
+        String::new()
+    } else {
+        format!("; left in what boot loads: {}", clean(&report.left))
+    };
+    let _ = writeln!(text, "{done}{left}");
     text
 }
 

@@ -219,7 +219,6 @@ impl Instance {
         listening(&settings, servers, &mut reading);
         reading.passive_enabled = settings.truth("pasv_enable", true);
         let mut effective = PortSet::EMPTY;
-        about_duplicates(&settings, &mut reading);
         about_range(&settings, &mut reading);
         match settings.range() {
             Some(ports) => {
@@ -311,8 +310,8 @@ fn range_location(settings: &Settings) -> Location {
 const WRITE_BOTH: &str = "write both ports from 1025 to 65534, the lower one first: pasv_min_port=49152 and \
                           pasv_max_port=65534";
 
-/// Settings that stand more than once.
-fn about_duplicates(settings: &Settings, reading: &mut Reading) {
+/// What the daemon repairs without a word.
+fn about_range(settings: &Settings, reading: &mut Reading) {
     for key in ["pasv_min_port", "pasv_max_port", "listen_port"] {
         let mut same = settings
             .list
@@ -333,10 +332,6 @@ fn about_duplicates(settings: &Settings, reading: &mut Reading) {
             );
         }
     }
-}
-
-/// What the daemon repairs without a word.
-fn about_range(settings: &Settings, reading: &mut Reading) {
     let (minimum, maximum) = (
         settings.last("pasv_min_port"),
         settings.last("pasv_max_port"),
@@ -393,39 +388,30 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
             one,
         ),
         (Some(low), Some(high)) => {
-            if let Some((code, message)) = about_both(low, high, used, quoted) {
-                find(code, message, low);
-            }
+            let (first, last) = (number(&low.value), number(&high.value));
+            let repaired = (u32::from(used.first()), u32::from(used.last())) != (first, last);
+            let within = |port: u16| (first..=last).contains(&u32::from(port));
+            let beyond = quoted || !within(used.first()) || !within(used.last());
+            let code = match (first, last) {
+                _ if !repaired => return,
+                _ if beyond => "range-beyond-written",
+                (first, last) if first > 65_535 || last > 65_535 => "range-above-65535",
+                (first, _) if first < 1024 => "range-below-1024",
+                _ => "range-repaired",
+            };
+            let uses = if beyond {
+                format!("makes {used} of them, more than they say")
+            } else {
+                format!("uses {used}")
+            };
+            find(
+                code,
+                format!("pasv_min_port={first} and pasv_max_port={last}: vsftpd {uses}"),
+                low,
+            );
         }
         (None, None) => {}
     }
-}
-
-/// What the daemon makes of two bounds, when it is not what they say.
-fn about_both(
-    low: &Setting,
-    high: &Setting,
-    used: PortRange,
-    quoted: bool,
-) -> Option<(&'static str, String)> {
-    let (first, last) = (number(&low.value), number(&high.value));
-    let repaired = (u32::from(used.first()), u32::from(used.last())) != (first, last);
-    let within = |port: u16| (first..=last).contains(&u32::from(port));
-    let beyond = quoted || !within(used.first()) || !within(used.last());
-    let code = match (first, last) {
-        _ if !repaired => return None,
-        _ if beyond => "range-beyond-written",
-        (first, last) if first > 65_535 || last > 65_535 => "range-above-65535",
-        (first, _) if first < 1024 => "range-below-1024",
-        _ => "range-repaired",
-    };
-    let uses = if beyond {
-        format!("makes {used} of them, more than they say")
-    } else {
-        format!("uses {used}")
-    };
-    let message = format!("pasv_min_port={first} and pasv_max_port={last}: vsftpd {uses}");
-    Some((code, message))
 }
 
 /// RUN: A name without `pasv_addr_resolve` kills the session at its first PASV.

@@ -165,14 +165,15 @@ fn ruleset_of<B: Backend>(backend: &mut B, layer: Layer) -> anyhow::Result<(Laye
     Ok((layer, backend.ruleset(layer, scope)?))
 }
 
+/// Whether a firewall is named by `--backend`, or none is and it is the one at hand.
+fn is_meant(settings: &Settings, firewall: BackendChoice, at_hand: bool) -> bool {
+    settings.backend == firewall || settings.backend == BackendChoice::Auto && at_hand
+}
+
 /// Whether it is about the files of another system whose boot firewalld is in charge of.
 fn files_are_meant(settings: &Settings, boot: &BootLayer) -> bool {
-    let meant = match settings.backend {
-        BackendChoice::Auto => boot.boot().managed() == Some("firewalld"),
-        BackendChoice::Firewalld => true,
-        BackendChoice::Csf | BackendChoice::Iptables | BackendChoice::Nftables => false,
-    };
-    settings.root.is_some() && meant
+    let managed = boot.boot().managed() == Some("firewalld");
+    settings.root.is_some() && is_meant(settings, BackendChoice::Firewalld, managed)
 }
 
 /// Whether firewalld does not run here and the next boot starts it, or something of ours would be left in its files: then
@@ -203,12 +204,7 @@ fn choice(settings: &Settings, control: &PortSet) -> Choice {
 
 /// The firewalld that is running here, if it is the one to work with.
 fn firewalld(settings: &Settings, control: &PortSet) -> anyhow::Result<Option<Firewalld>> {
-    let wanted = match settings.backend {
-        BackendChoice::Auto => settings.root.is_none(),
-        BackendChoice::Firewalld => true,
-        BackendChoice::Csf | BackendChoice::Iptables | BackendChoice::Nftables => false,
-    };
-    let found = if wanted {
+    let found = if is_meant(settings, BackendChoice::Firewalld, settings.root.is_none()) {
         Firewalld::find(choice(settings, control))?
     } else {
         None

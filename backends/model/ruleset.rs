@@ -287,6 +287,9 @@ pub enum Uncertainty {
     Excess,
     /// It matches until a rate or a number of connections is exceeded (`limit rate 25/second`).
     Rate,
+    /// It matches until a rate of less than a packet a second is exceeded (`limit rate 5/minute`), which ordinary clients
+    /// exceed as well.
+    SlowRate,
     /// It depends on something else that differs between packets or over time.
     Other,
     /// The decoder does not understand it.

@@ -11,7 +11,7 @@ mod registers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) use self::effects::{ENOUGH_HOPS, LARGEST_PACKET, nat_text};
+pub(super) use self::effects::{ENOUGH_HOPS, LARGEST_PACKET, at_rate, nat_text};
 use self::objects::SetHeader;
 use self::registers::{Registers, operate};
 use super::attributes::{Attributes, attributes, text};

@@ -457,10 +457,16 @@ pub(super) fn limit_uncertainty(data: &Attributes<'_>) -> Uncertainty {
     } else {
         1
     };
-    if rate < seconds.saturating_mul(per_packet) {
-        Uncertainty::Other
-    } else {
-        rate_or_excess(data, 5)
+    let slow = rate < seconds.saturating_mul(per_packet);
+    at_rate(slow, rate_or_excess(data, 5))
+}
+
+/// A rate of less than a packet a second stops ordinary clients, too, where it stops anybody.
+pub(in crate::netfilter) fn at_rate(slow: bool, uncertainty: Uncertainty) -> Uncertainty {
+    match uncertainty {
+        Uncertainty::Rate if slow => Uncertainty::SlowRate,
+        _ if slow => Uncertainty::Other,
+        _ => uncertainty,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::model::ruleset::{
     PayloadBase, ROUTE_TYPES, Set, Statement, TableFamily, Test, Uncertainty, Value,
 };
 use crate::netfilter::attributes::{Attributes, text};
-use crate::netfilter::decode::{Body, LARGEST_PACKET, masked};
+use crate::netfilter::decode::{Body, LARGEST_PACKET, at_rate, masked};
 
 // enum of xt_conntrack.h: XT_CONNTRACK_*
 const STATE: u16 = 1 << 0;
@@ -98,7 +98,9 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         "set" if revision >= 1 => ipset(body, info, revision),
         "icmp6" => icmp6(body, info),
         "limit" => {
-            body.condition(Uncertainty::Rate, "-m limit".to_owned());
+            // struct xt_rateinfo: what a packet costs, of XT_LIMIT_SCALE a second
+            let uncertainty = at_rate(info.number(0)? > 10_000, Uncertainty::Rate);
+            body.condition(uncertainty, "-m limit");
             Some(())
         }
         "hashlimit" | "connlimit" => rate_or_excess(body, name, revision, info),
@@ -459,8 +461,7 @@ fn rate_or_excess(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>
         // The first connection is one too many already.
         ("connlimit", Uncertainty::Excess) if info.number(16)? == 0 => body.neutral(text),
         ("connlimit", _) if info.number(16)? == 0 => body.condition(Uncertainty::Other, text),
-        // As with `limit_uncertainty` of nf_tables: less than a packet a second stops ordinary clients, too.
-        ("hashlimit", _) if slow(info, revision)? => body.condition(Uncertainty::Other, text),
+        ("hashlimit", _) => body.condition(at_rate(slow(info, revision)?, uncertainty), text),
         _ => body.condition(uncertainty, text),
     }
     Some(())

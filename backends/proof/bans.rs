@@ -107,13 +107,7 @@ impl<'a> Bans<'a> {
         self.role_within(table, rule, ports, MOST_JUMPS)
     }
 
-    fn role_within(
-        &self,
-        table: usize,
-        rule: &'a Rule,
-        ports: &PortSet,
-        depth: usize,
-    ) -> Role {
+    fn role_within(&self, table: usize, rule: &'a Rule, ports: &PortSet, depth: usize) -> Role {
         let Some(depth) = depth.checked_sub(1) else {
             return Role::Deciding;
         };

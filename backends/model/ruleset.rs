@@ -237,6 +237,11 @@ pub enum Statement {
         /// The new value in the host's byte order; `None` when it is computed.
         value: Option<u32>,
     },
+    /// The maximum segment size that the packet announces is changed or taken away.
+    SetSegmentSize {
+        /// In the words of nft or iptables.
+        text: String,
+    },
     /// The packet leaves connection tracking (`notrack`).
     Notrack,
     /// Address translation. Ends the base chain, as an accept does.

@@ -5,6 +5,8 @@
 
 pub(super) mod matches;
 pub(super) mod ports;
+mod rates;
+mod sizes;
 pub(super) mod targets;
 
 use super::attributes::Attributes;

@@ -118,6 +118,7 @@ impl<'a> Bans<'a> {
                     | Statement::Lookup { .. }
                     | Statement::Condition { .. }
                     | Statement::Neutral { .. }
+                    | Statement::SetSegmentSize { .. }
                     | Statement::Verdict(_)
             )
         };

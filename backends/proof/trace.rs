@@ -197,6 +197,7 @@ impl<'a, 'p> Tracer<'a, 'p> {
                         truth = truth.and(&Truth::condition(*uncertainty));
                     }
                 }
+                Statement::SetSegmentSize { .. } => self.set_segment_size(&truth, &here),
                 Statement::Notrack => self.notrack(&truth, &here),
                 // The three packets have nothing behind their headers: the rule ends (`nft_payload_set_eval`).
                 Statement::Rewrite { base, .. } if *base == PayloadBase::Inner => {

@@ -384,7 +384,11 @@ impl Writer {
             "-m tcp --tcp-flags FIN,SYN FIN,SYN",
             "-m tcp --sport 1024:65535",
             "-m tcp --tcp-option 2",
+            "-m tcp ! --tcp-option 2",
             "-m tcpmss --mss 1:65535",
+            "-m tcpmss ! --mss 536:65535",
+            "-m length ! --length 40:65535",
+            "-m length --length 101:65535",
             "! -p udp",
             "-p udp -m udp --dport 53",
         ];

@@ -172,7 +172,8 @@ fn conditions_and_lists() {
         "iptables-nft",
         "filter",
         "INPUT",
-        "-m limit --limit 5/sec -j ACCEPT => limit rate 5/second burst 5 packets counter accept
+        "-m limit --limit 5/min -j ACCEPT => limit rate 5/minute burst 5 packets counter accept
+        -m limit --limit 5/sec -j ACCEPT => limit rate 5/second burst 5 packets counter accept
         -m hashlimit --hashlimit-above 5/sec --hashlimit-name x --hashlimit-mode srcip -j DROP => -m hashlimit --hashlimit-above counter drop
         -m hashlimit --hashlimit-upto 5/sec --hashlimit-name y --hashlimit-mode srcip -j ACCEPT => -m hashlimit --hashlimit-upto counter accept
         -p tcp -m connlimit --connlimit-above 5 -j DROP => meta l4proto tcp -m connlimit --connlimit-above counter drop
@@ -185,8 +186,11 @@ fn conditions_and_lists() {
         -m comment --comment hello -j ACCEPT => counter accept comment \"hello\"
         -m statistic --mode random --probability 0.5 -j DROP => -m statistic counter drop
         -m time --timestart 10:00 -j DROP => -m time counter drop
-        -m length --length 40 -j DROP => -m length counter drop
-        -p tcp -m tcpmss --mss 1400 -j DROP => meta l4proto tcp -m tcpmss counter drop
+        -m length --length 40 -j DROP => meta length 40 counter drop
+        -m length ! --length 40:1500 -j DROP => meta length != 40-1500 counter drop
+        -p tcp -m tcpmss --mss 1400 -j DROP => meta l4proto tcp tcp option maxseg size 1400 counter drop
+        -p tcp -m tcpmss --mss 1:500 -j DROP => meta l4proto tcp tcp option maxseg size 1-500 counter drop
+        -p tcp ! --tcp-option 2 -j DROP => meta l4proto tcp tcp option maxseg missing counter drop
         -m ttl --ttl-eq 64 -j DROP => -m ttl counter drop
         -p icmp --icmp-type 8 -j ACCEPT => meta l4proto icmp -m icmp counter accept
         -m string --string x --algo bm -j DROP => -m string counter drop

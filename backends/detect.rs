@@ -1,8 +1,7 @@
 //! Which program is in charge of a table or chain, told by the names that it gives them.
 
-use crate::iptables;
 use crate::model::ports::PortSet;
-use crate::model::ruleset::{Chain, Hook, Ruleset, Table, TableFamily};
+use crate::model::ruleset::{Chain, Table};
 
 /// A program that writes rules of its own and would overwrite, or be broken by, an edit in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,22 +131,4 @@ pub fn is_foreign(chain: &Chain) -> bool {
     CHAIN_PREFIXES
         .iter()
         .any(|prefix| chain.name.starts_with(prefix))
-}
-
-/// Which firewall filters what comes in: `iptables` where all base chains on the way in are tables of iptables, else
-/// `nftables`; `None` where nothing filters.
-pub fn in_charge(ruleset: &Ruleset) -> Option<&'static str> {
-    let filters = |table: &&Table| {
-        let mut bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
-        !table.dormant
-            && table.family != TableFamily::Bridge
-            && bases.any(|base| matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input))
-    };
-    let mut tables = ruleset.tables.iter().filter(filters).peekable();
-    tables.peek()?;
-    Some(if tables.all(iptables::is_iptables) {
-        "iptables"
-    } else {
-        "nftables"
-    })
 }

@@ -12,7 +12,9 @@ mod files;
 pub(crate) mod fuzzing;
 mod leftovers;
 mod listing;
+mod members;
 mod memory;
+mod objects;
 mod permanent;
 mod questions;
 mod records;
@@ -26,7 +28,8 @@ use std::path::Path;
 
 pub use self::edit::{Content, Edit};
 pub use self::files::{FileEdit, Files};
-pub use self::zones::{Choice, Zone};
+pub use self::members::Zone;
+pub use self::zones::Choice;
 
 use self::bus::{Bus, Settings};
 use self::config::{Configuration, Folders};

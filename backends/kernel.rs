@@ -6,12 +6,11 @@
 use std::fmt;
 
 use crate::backend::{Backend, Desired, Layer, Plan, Scope};
-use crate::detect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::iptables::legacy::Legacy;
 use crate::iptables::{self, Action, Numbers};
 use crate::model::reach::Family;
-use crate::model::ruleset::{Filter, Ruleset, Table, TableFamily};
+use crate::model::ruleset::{Filter, Hook, Ruleset, Table, TableFamily};
 use crate::netfilter::{self, Socket};
 use crate::nftables::batch::{self, Change};
 use crate::nftables::{difference, table_of};
@@ -204,7 +203,7 @@ impl Backend for Kernel {
         let mut tables = self.legacy_tables()?;
         tables.append(&mut ruleset.tables);
         ruleset.tables = tables;
-        self.in_charge = detect::in_charge(&ruleset);
+        self.in_charge = in_charge(&ruleset);
         Ok(ruleset)
     }
 
@@ -322,4 +321,22 @@ fn reversed(edits: &[iptables::Edit], before: &Ruleset) -> Vec<iptables::Edit> {
     }
     back.reverse();
     back
+}
+
+/// Which firewall filters what comes in: `iptables` where all base chains on the way in are tables of iptables, else
+/// `nftables`; `None` where nothing filters.
+fn in_charge(ruleset: &Ruleset) -> Option<&'static str> {
+    let filters = |table: &&Table| {
+        let mut bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
+        !table.dormant
+            && table.family != TableFamily::Bridge
+            && bases.any(|base| matches!(base.hook, Hook::Ingress | Hook::Prerouting | Hook::Input))
+    };
+    let mut tables = ruleset.tables.iter().filter(filters).peekable();
+    tables.peek()?;
+    Some(if tables.all(iptables::is_iptables) {
+        "iptables"
+    } else {
+        "nftables"
+    })
 }

@@ -5,7 +5,7 @@ pub mod manual;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use firewall::model::ports::PortRange;
 
 use crate::daemons;
@@ -41,11 +41,12 @@ pub enum Command {
     Check(Check),
     /// Show the daemons, their ranges, the firewall and what becomes of each port
     Status,
-    /// Show which configuration line wants a port, and which rule of which chain decides about it
+    /// Show which configuration line wants a port, and which rule of which chain decides about it now
     Explain(Explain),
     /// Take away everything pasvsync opened
     Remove,
-    /// Write the passive range into a daemon's own configuration (--daemon NAME), then sync
+    /// Write the passive range into a daemon's own configuration, then sync
+    #[command(override_usage = "pasvsync set-range [OPTIONS] --daemon <NAME> <FIRST-LAST>")]
     SetRange(SetRange),
     /// Show the whole story in a throw-away namespace: needs no root, leaves the host untouched
     Demo(Demo),
@@ -260,15 +261,23 @@ pub enum ColorChoice {
 }
 
 impl Cli {
-    /// What was typed; ends the program when it makes no sense, or asks for help.
-    pub fn read() -> Self {
-        let cli = Self::parse();
-        if let Some(problem) = cli.contradiction() {
-            Self::command()
-                .error(ErrorKind::ArgumentConflict, problem)
-                .exit();
-        }
-        cli
+    /// What was typed.
+    ///
+    /// # Errors
+    /// When it makes no sense, or asks for help.
+    pub fn read() -> Result<Self, clap::Error> {
+        // The short help is of the command alone. The man pages are made of the definition as it stands.
+        let command = Self::command().mut_args(|argument| {
+            let global = argument.is_global_set();
+            argument.hide_short_help(global)
+        });
+        command
+            .try_get_matches()
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .and_then(|cli| match cli.contradiction() {
+                Some(problem) => Err(Self::command().error(ErrorKind::ArgumentConflict, problem)),
+                None => Ok(cli),
+            })
     }
 
     /// What goes together in clap's eyes, and yet makes no sense.

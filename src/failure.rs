@@ -4,9 +4,8 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use crate::daemons::{ConfigError, ConfigErrorDetails};
+use crate::config_error::{ConfigError, ConfigErrorDetails};
 use crate::findings::Location;
-use crate::printer::place;
 
 /// An error as users see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,7 +82,7 @@ pub fn excerpt(error: &ConfigErrorDetails) -> Option<String> {
         let _ = writeln!(text, "{gutter} | {indent}{marks}");
     }
     if let Some(from) = &error.included_from {
-        let _ = writeln!(text, "included from {}", place(from));
+        let _ = writeln!(text, "included from {from}");
     }
     (!text.is_empty()).then_some(text)
 }

@@ -14,6 +14,7 @@
 pub mod beside;
 pub mod cli;
 pub mod commands;
+pub mod config_error;
 pub mod daemons;
 pub mod exit;
 pub mod exposure;
@@ -32,3 +33,5 @@ pub mod process;
 pub mod reconcile;
 pub mod report;
 pub mod settings;
+pub mod terminal;
+pub mod usage;

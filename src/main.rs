@@ -6,9 +6,13 @@ use pasvsync::cli::Cli;
 use pasvsync::commands;
 use pasvsync::printer::{self, Printer};
 use pasvsync::settings::Settings;
+use pasvsync::usage;
 
 fn main() -> ExitCode {
-    let cli = Cli::read();
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(error) => return usage::say(error).into(),
+    };
     let printer = Printer::new(&cli.global);
     printer::log_to_stderr(cli.global.verbose, printer.style());
     Settings::resolve(&cli.global)

@@ -2,7 +2,7 @@
 
 use firewall::model::ports::{PortRange, PortSet};
 
-use crate::daemons::ConfigError;
+use crate::config_error::ConfigError;
 use crate::findings::{Finding, Location};
 
 /// A passive range that a daemon's configuration sets, and where.
@@ -37,7 +37,7 @@ pub struct Reading {
     /// Where a change may make this another reading: files and folders, which need not be there yet.
     pub consulted: Vec<std::path::PathBuf>,
     /// The passive ranges as written and valid, the daemon's own repairs applied; empty when unset, and when the
-    /// daemon refuses the configuration everywhere ([`crate::daemons::ConfigErrorKind::Refused`]).
+    /// daemon refuses the configuration everywhere ([`crate::config_error::ConfigErrorKind::Refused`]).
     pub passive: Vec<PassiveRange>,
     /// The TCP ports of the control connection, ascending.
     pub control: Vec<u16>,

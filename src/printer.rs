@@ -1,6 +1,5 @@
 //! Results to standard output, everything else to standard error.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
 
@@ -12,94 +11,7 @@ use crate::cli::{ColorChoice, Global, OutputForm};
 use crate::failure::Failure;
 use crate::findings::{Location, Severity};
 use crate::report::{ErrorReport, Report};
-
-/// Whether to colour, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// Words only.
-    Plain,
-    /// ANSI colours; they only repeat what the words say.
-    Colored,
-}
-
-/// The characters that bars are drawn with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Glyphs {
-    /// Those of any terminal.
-    Ascii,
-    /// Shades, where the locale has them.
-    Unicode,
-}
-
-impl Glyphs {
-    /// What the locale says: the first of these variables that is set counts (locale(7)).
-    fn choose() -> Self {
-        let values = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| std::env::var(name).ok());
-        let set = values.into_iter().flatten().find(|value| !value.is_empty());
-        let locale = set.unwrap_or_default().to_ascii_lowercase();
-        if locale.contains("utf-8") || locale.contains("utf8") {
-            Self::Unicode
-        } else {
-            Self::Ascii
-        }
-    }
-
-    /// The character for a verdict.
-    pub fn of(self, verdict: &str) -> char {
-        match (self, verdict) {
-            (Self::Ascii, "open") => '#',
-            (Self::Ascii, "restricted") => '~',
-            (Self::Ascii, "closed") => '.',
-            (Self::Unicode, "open") => '█',
-            (Self::Unicode, "restricted") => '▒',
-            (Self::Unicode, "closed") => '·',
-            _ => '?',
-        }
-    }
-}
-
-/// What a word means, for its colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    /// All is well.
-    Good,
-    /// Something may bite.
-    Warning,
-    /// Something is wrong.
-    Bad,
-    /// A heading.
-    Strong,
-}
-
-impl Style {
-    fn choose(choice: ColorChoice, stream: &impl IsTerminal) -> Self {
-        let colored = match choice {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => {
-                let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-                let forced = variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
-                let dumb = variable("TERM").is_some_and(|value| value == "dumb");
-                variable("NO_COLOR").is_none() && (forced || stream.is_terminal() && !dumb)
-            }
-        };
-        if colored { Self::Colored } else { Self::Plain }
-    }
-
-    /// The text, coloured when colours are on.
-    pub fn paint(self, tone: Tone, text: &str) -> Cow<'_, str> {
-        if self == Self::Plain {
-            return Cow::Borrowed(text);
-        }
-        let code = match tone {
-            Tone::Good => "32",
-            Tone::Warning => "33",
-            Tone::Bad => "31",
-            Tone::Strong => "1",
-        };
-        Cow::Owned(format!("\x1b[{code}m{text}\x1b[0m"))
-    }
-}
+use crate::terminal::{Glyphs, Style, Tone, clean};
 
 /// Where results and messages go, and how many of them.
 #[derive(Clone, Copy, Debug)]
@@ -119,8 +31,8 @@ impl Printer {
             form: flags.output,
             quiet: flags.quiet,
             verbose: flags.verbose > 0,
-            style: Style::choose(flags.color, &io::stdout()),
-            error_style: Style::choose(flags.color, &io::stderr()),
+            style: style(flags.color, &io::stdout()),
+            error_style: style(flags.color, &io::stderr()),
             glyphs: Glyphs::choose(),
         }
     }
@@ -238,7 +150,7 @@ impl Printer {
     ) {
         let style = self.error_style;
         let place = location
-            .map(|location| format!("{}: ", place(location)))
+            .map(|location| format!("{location}: "))
             .unwrap_or_default();
         let word = format!("{word}:");
         let _ = writeln!(
@@ -251,36 +163,42 @@ impl Printer {
             let _ = writeln!(text, "  {}", clean(line));
         }
         if let Some(hint) = hint {
-            let _ = writeln!(
-                text,
-                "{} {}",
-                style.paint(Tone::Strong, "hint:"),
-                clean(hint)
-            );
+            self.advice(text, hint);
         }
     }
-}
 
-/// `path:line:column`, as far as known.
-pub fn place(location: &Location) -> String {
-    clean(&location.to_string()).into_owned()
-}
-
-/// The text without what could play tricks on a terminal: control characters, and those that reverse the direction.
-pub fn clean(text: &str) -> Cow<'_, str> {
-    let tricky = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(tricky) {
-        return Cow::Borrowed(text);
+    /// Says on standard error what to do about a result, unless quiet.
+    pub fn hint(self, hint: &str) {
+        if !self.quiet {
+            let mut text = String::new();
+            self.advice(&mut text, hint);
+            complain(&text);
+        }
     }
-    // A line break separates words; anything else just goes.
-    let kept = |character: char| match character {
-        '\n' | '\t' => Some(' '),
-        other => (!tricky(other)).then_some(other),
+
+    fn advice(self, text: &mut String, hint: &str) {
+        let word = self.error_style.paint(Tone::Strong, "hint:");
+        let _ = writeln!(text, "{word} {}", clean(hint));
+    }
+}
+
+/// Whether a stream is coloured: as chosen, else as the environment and the stream are.
+fn style(choice: ColorChoice, stream: &impl IsTerminal) -> Style {
+    let colored = match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+            let forced = variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+            let dumb = variable("TERM").is_some_and(|value| value == "dumb");
+            variable("NO_COLOR").is_none() && (forced || stream.is_terminal() && !dumb)
+        }
     };
-    Cow::Owned(text.chars().filter_map(kept).collect())
+    if colored {
+        Style::Colored
+    } else {
+        Style::Plain
+    }
 }
 
 /// Writes to standard error, as far as there is one.
@@ -302,15 +220,4 @@ pub fn log_to_stderr(verbose: u8, style: Style) {
         .with_target(false)
         .with_ansi(style == Style::Colored)
         .init();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::clean;
-
-    #[test]
-    fn what_a_terminal_would_obey_is_left_out() {
-        assert_eq!(clean("a\x1b[31mb\u{9b}c\nd\u{202e}e"), "a[31mbc de");
-        assert_eq!(clean("pläin"), "pläin");
-    }
 }

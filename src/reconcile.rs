@@ -29,6 +29,25 @@ pub struct LayerOutcome {
     pub neighbours: Option<Finding>,
 }
 
+impl LayerOutcome {
+    /// A layer that nothing is said of but its verdicts.
+    fn new(layer: Layer, reach: Vec<ReachMap>) -> Self {
+        Self {
+            layer,
+            in_sync: false,
+            reach,
+            edits: Vec::new(),
+            refusals: Vec::new(),
+            helper: None,
+            neighbours: None,
+        }
+    }
+
+    fn all_open(&self) -> bool {
+        self.reach.iter().all(ReachMap::all_open)
+    }
+}
+
 /// What was found, and done, in one backend.
 #[derive(Clone, Debug)]
 pub struct BackendOutcome {
@@ -142,15 +161,8 @@ fn look_again<B: Backend>(
 /// running firewall may still be mended.
 fn unjudged(error: &anyhow::Error, desired: &Desired) -> Option<(LayerOutcome, bool)> {
     let (reach, refusal) = boot::unjudged(error.downcast_ref()?, desired);
-    let outcome = LayerOutcome {
-        layer: Layer::Permanent,
-        in_sync: false,
-        reach,
-        edits: Vec::new(),
-        refusals: vec![refusal],
-        helper: None,
-        neighbours: None,
-    };
+    let mut outcome = LayerOutcome::new(Layer::Permanent, reach);
+    outcome.refusals.push(refusal);
     Some((outcome, true))
 }
 
@@ -160,25 +172,16 @@ fn reconcile_layer<B: Backend>(
     desired: &Desired,
     mode: Mode,
 ) -> anyhow::Result<(LayerOutcome, bool)> {
-    let mut made: Vec<String> = Vec::new();
     if mode != Mode::Remove
         && let Some(proof) = backend.remembered(layer, desired)
     {
-        tracing::debug!(
-            "nothing changed since the {} layer was proved",
-            layer.as_str()
-        );
-        let outcome = LayerOutcome {
-            layer,
-            in_sync: true,
-            reach: proof.reach,
-            edits: Vec::new(),
-            refusals: Vec::new(),
-            helper: None,
-            neighbours: None,
-        };
+        let layer_name = layer.as_str();
+        tracing::debug!("nothing changed since the {layer_name} layer was proved");
+        let mut outcome = LayerOutcome::new(layer, proof.reach);
+        outcome.in_sync = true;
         return Ok((outcome, proof.filters));
     }
+    let mut made: Vec<String> = Vec::new();
     let mut proved: Option<Judged> = None;
     for _ in 0..ATTEMPTS {
         let Judged { ruleset, reach } = match proved.take() {
@@ -186,48 +189,38 @@ fn reconcile_layer<B: Backend>(
             None => Judged::of(backend.ruleset(layer, first_scope(mode))?, desired),
         };
         let filters = filters(&ruleset);
-        let helper = proof::helper(&ruleset, "ftp");
-        let asked = layer == Layer::Runtime && desired.families.contains(&Family::Ipv6);
-        let neighbours = asked.then(|| neighbours::about_rules(&ruleset)).flatten();
-        let open = reach.iter().all(ReachMap::all_open);
-        let done = |in_sync, reach, edits, refusals| LayerOutcome {
-            layer,
-            in_sync,
-            reach,
-            edits,
-            refusals,
-            helper: helper.clone(),
-            neighbours: neighbours.clone(),
-        };
-        if open && backend.settled(layer, &ruleset, desired) {
+        let mut outcome = LayerOutcome::new(layer, reach);
+        outcome.helper = proof::helper(&ruleset, "ftp");
+        if layer == Layer::Runtime && desired.families.contains(&Family::Ipv6) {
+            outcome.neighbours = neighbours::about_rules(&ruleset);
+        }
+        if outcome.all_open() && backend.settled(layer, &ruleset, desired) {
             if mode != Mode::Check {
-                let proof = Proof {
-                    reach: reach.clone(),
-                    filters,
-                };
-                backend.remember(layer, desired, &proof);
+                let reach = outcome.reach.clone();
+                backend.remember(layer, desired, &Proof { reach, filters });
             }
-            return Ok((done(true, reach, made, Vec::new()), filters));
+            outcome.in_sync = true;
+            outcome.edits = made;
+            return Ok((outcome, filters));
         }
         let first = ruleset.generation;
         let ruleset = backend.ruleset(layer, Scope::Everything)?;
         // What was judged may not be what the plan will be made for.
-        let reach = if first.is_some() && ruleset.generation == first {
-            reach
-        } else {
-            judge(&ruleset, desired)
-        };
-        let open = reach.iter().all(ReachMap::all_open);
+        if first.is_none() || ruleset.generation != first {
+            outcome.reach = judge(&ruleset, desired);
+        }
         let plan = backend.plan(layer, &ruleset, desired)?;
+        let planned = plan.edits.iter().map(ToString::to_string);
         if mode == Mode::Check || plan.edits.is_empty() {
-            let planned = plan.edits.iter().map(ToString::to_string);
-            let in_sync = open && plan.edits.is_empty() && plan.refusals.is_empty();
-            made.extend(planned);
-            return Ok((done(in_sync, reach, made, plan.refusals), filters));
+            outcome.in_sync =
+                outcome.all_open() && plan.edits.is_empty() && plan.refusals.is_empty();
+            outcome.edits = made.into_iter().chain(planned).collect();
+            outcome.refusals = plan.refusals;
+            return Ok((outcome, filters));
         }
         match edit(backend, layer, &ruleset, &plan, desired) {
             Ok(after) => {
-                made.extend(plan.edits.iter().map(ToString::to_string));
+                made.extend(planned);
                 // What is there now has just been read and judged; `remove` looks further.
                 proved = Some(after).filter(|_| first_scope(mode) == Scope::InputPath);
             }
@@ -235,15 +228,11 @@ fn reconcile_layer<B: Backend>(
                 tracing::debug!("the ruleset moved under the edit, starting over: {error}");
             }
             Err(error) => {
-                let refusal = error
-                    .downcast_ref()
-                    .and_then(|error| boot::not_written(error, desired));
-                let Some(refusal) = refusal.filter(|_| layer == Layer::Permanent) else {
-                    return Err(error);
-                };
-                let mut refusals = plan.refusals;
-                refusals.push(refusal);
-                return Ok((done(false, reach, made, refusals), filters));
+                let refusal = not_written(&error, layer, desired).ok_or(error)?;
+                outcome.edits = made;
+                outcome.refusals = plan.refusals;
+                outcome.refusals.push(refusal);
+                return Ok((outcome, filters));
             }
         }
     }
@@ -251,6 +240,12 @@ fn reconcile_layer<B: Backend>(
         "the {} ruleset kept changing while it was edited, {ATTEMPTS} times in a row",
         backend.name()
     )
+}
+
+/// That the file that boot loads could not be written, which leaves it as it was.
+fn not_written(error: &anyhow::Error, layer: Layer, desired: &Desired) -> Option<Refusal> {
+    let refusal = boot::not_written(error.downcast_ref()?, desired);
+    refusal.filter(|_| layer == Layer::Permanent)
 }
 
 /// A ruleset and its verdicts.

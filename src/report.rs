@@ -4,6 +4,7 @@
 
 mod diff;
 mod file_diff;
+mod layers;
 pub mod nagios;
 pub mod prometheus;
 mod set_range;
@@ -17,11 +18,11 @@ use serde::Serialize;
 
 pub use self::set_range::{FileReport, SetRangeReport};
 
-use crate::daemons::ConfigError;
+use crate::config_error::ConfigError;
 use crate::failure::{self, Failure};
 use crate::findings::{Finding, Location, Severity};
 use crate::passive::{self, Reading};
-use crate::reconcile::{BackendOutcome, LayerOutcome};
+use crate::reconcile::BackendOutcome;
 
 /// The version of the objects below.
 pub const SCHEMA: u32 = 1;
@@ -44,6 +45,9 @@ pub struct Report {
     /// Whether systemd's journal was told of the change.
     #[serde(skip)]
     pub announced: bool,
+    /// The lines of boot files that `remove` could not take out, for people.
+    #[serde(skip)]
+    pub left: String,
     /// What `set-range` wrote into a daemon's configuration before all that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_range: Option<SetRangeReport>,
@@ -204,6 +208,7 @@ impl Report {
             backends: Vec::new(),
             findings,
             announced: false,
+            left: String::new(),
             set_range: None,
         };
         for reading in readings {
@@ -226,18 +231,12 @@ impl Report {
                 .with_hint("nothing to do for passive ports; if a firewall should be running, start it and run again"),
             );
         }
-        let mut layers = BTreeMap::new();
-        for layer in outcome.layers {
-            for refusal in &layer.refusals {
-                let mut finding = Finding::new(refusal.code, refusal.message.clone());
-                finding.hint.clone_from(&refusal.hint);
-                self.findings.push(finding);
-            }
-            layers.insert(layer.layer.as_str(), LayerReport::from(layer));
-        }
+        self.findings.extend(layers::refusals(&outcome.layers));
+        let layers = outcome.layers.into_iter();
+        let layers = layers.map(|layer| (layer.layer.as_str(), LayerReport::from(layer)));
         self.backends.push(BackendReport {
             backend: outcome.backend,
-            layers,
+            layers: layers.collect(),
         });
     }
 
@@ -327,32 +326,6 @@ impl From<PortRange> for Ports {
         Self {
             first: range.first(),
             last: range.last(),
-        }
-    }
-}
-
-impl From<LayerOutcome> for LayerReport {
-    fn from(outcome: LayerOutcome) -> Self {
-        let reach = outcome.reach.iter().flat_map(|map| {
-            map.intervals()
-                .into_iter()
-                .map(|(range, entry)| ReachReport {
-                    family: map.family.as_str(),
-                    first: range.first(),
-                    last: range.last(),
-                    verdict: entry.reach.as_str(),
-                    because: entry.because.clone(),
-                })
-        });
-        Self {
-            in_sync: outcome.in_sync,
-            reach: reach.collect(),
-            diff: diff::lines(outcome.edits.iter().map(String::as_str))
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect(),
-            edits: outcome.edits,
-            refused: !outcome.refusals.is_empty(),
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct Settings {
     pub daemon_config: Vec<(String, PathBuf)>,
     /// Open the control ports too.
     pub control: bool,
+    /// That is so for this run alone: a flag says it, and the settings file does not.
+    pub control_for_now: bool,
     /// Edit even where a block looks intended.
     pub force: bool,
     /// Remembered proofs of the next boot do not count.
@@ -114,6 +116,11 @@ impl Settings {
         named.map_or(error, Into::into)
     }
 
+    /// The settings file, which need not be there.
+    pub fn file(&self) -> PathBuf {
+        self.root().join(SETTINGS_FILE)
+    }
+
     /// The folder that stands for `/`.
     pub fn root(&self) -> &Path {
         self.root.as_deref().unwrap_or(Path::new("/"))
@@ -139,6 +146,7 @@ impl Settings {
                 .filter(|name| name != "auto"),
             daemon_config: file.daemon_config.into_iter().collect(),
             control: flags.control.or(file.control).unwrap_or(false),
+            control_for_now: flags.control == Some(true) && file.control != Some(true),
             force: flags.force,
             fresh: flags.fresh,
             diff: flags.diff,
@@ -238,6 +246,10 @@ fn about_value(text: &str, span: Range<usize>) -> Option<String> {
         "control" | "refuse-exposed" | "csf.tcp_out" | "tcp_out" => {
             Some("write true or false, without quotes".to_owned())
         }
+        "daemon" | "backend" => Some(format!(
+            "write one name in quotes: {} = \"auto\"",
+            key.trim()
+        )),
         "zones" => {
             let value = text.get(span).filter(|value| value.starts_with('"'));
             let value = value.unwrap_or("\"dmz\"");
@@ -292,6 +304,10 @@ mod tests {
         assert_eq!(hint("[csf]\ntcp_out = 1\n").as_deref(), bool);
         assert_eq!(hint("control = yes\n").as_deref(), bool);
         assert_eq!(hint("control = \"yes\"\n").as_deref(), bool);
+        assert_eq!(
+            hint("daemon = [\"proftpd\"]\n").as_deref(),
+            Some("write one name in quotes: daemon = \"auto\"")
+        );
         assert_eq!(
             hint("daemon = \"auto\"\nzones = \"dmz\"\n").as_deref(),
             Some("write a list: zones = [\"dmz\"]")

@@ -129,11 +129,6 @@ impl Boot {
         self.managed.first().copied()
     }
 
-    /// Whether boot also runs pasvsync itself, which then opens what the files cannot.
-    pub fn runs_sync(&self) -> bool {
-        self.enabled("pasvsync")
-    }
-
     /// Whether systemd has booted this host.
     pub fn systemd_runs(&self) -> bool {
         self.root == Path::new("/") && self.exists("/run/systemd/system")

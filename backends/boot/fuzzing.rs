@@ -1,8 +1,9 @@
 //! The files that boot loads rules from, and what is remembered of them, from any bytes.
 
+use super::places::{groups, render};
 use super::shape::OwnRule;
 use super::sources::{Language, Source, matches};
-use super::text::{Splice, Text, groups, inverse, render, splice};
+use super::text::{Splice, Text, inverse, splice};
 use super::{find, memory, nft_text, scripts};
 use crate::iptables::legacy;
 use crate::model::ports::PortRange;

@@ -106,7 +106,7 @@ fn start(boot: &Boot, loader: &Loader) -> Result<()> {
 }
 
 /// The answer to everything that no edit of a file can do.
-pub(crate) const BOOT_UNIT: &str = "enable the boot unit, which runs `pasvsync sync` after the firewall has been loaded: \
+pub const BOOT_UNIT: &str = "enable the boot unit, which runs `pasvsync sync` after the firewall has been loaded: \
      systemctl enable pasvsync.service";
 
 fn restore(family: Family, file: &Path) -> Result<()> {

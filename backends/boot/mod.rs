@@ -12,6 +12,7 @@ mod load;
 mod look;
 pub(crate) mod memory;
 mod nft_text;
+mod places;
 mod scripts;
 mod search;
 mod shape;
@@ -28,11 +29,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 pub use find::{Boot, Note};
+pub use load::BOOT_UNIT;
 pub use with::{LayerEdit, WithBoot, not_written, unjudged};
 
 use self::search::Search;
 use self::shape::Shape;
-use self::sources::{Digest, Source};
+use self::sources::{Digest, Source, digest};
 use self::text::{Splice, Text};
 use crate::backend::{Desired, Plan, Proof};
 use crate::error::{Error, ErrorKind, Result};
@@ -72,18 +74,6 @@ pub struct Edit {
     /// The digest of the whole file that the change is made for.
     before: Digest,
     splice: Splice,
-}
-
-impl Edit {
-    /// The file that is changed.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The number of the line that is changed, from 1.
-    pub fn line(&self) -> usize {
-        self.splice.line
-    }
 }
 
 impl fmt::Display for Edit {
@@ -249,7 +239,7 @@ impl BootLayer {
         refusals.extend(search.edit(&decision)?);
         let edited = sources.iter().zip(&search.texts);
         let edits = edited.flat_map(|(source, text)| {
-            let before = text::digest_of(&source.bytes);
+            let before = digest(&source.bytes);
             text.splices().into_iter().map(move |splice| Edit {
                 path: self.boot.real(&source.path),
                 file: source.path.clone(),
@@ -355,7 +345,7 @@ impl BootLayer {
         let changes = files.into_iter().map(|(file, mut edits)| {
             edits.sort_by_key(|edit| edit.splice.offset);
             let snapshot = Snapshot::read(&self.boot.root, file)?;
-            let same = |edit: &&Edit| edit.before == text::digest_of(snapshot.bytes());
+            let same = |edit: &&Edit| edit.before == digest(snapshot.bytes());
             let splices: Vec<&Splice> = edits.iter().map(|edit| &edit.splice).collect();
             match text::splice(snapshot.bytes(), &splices) {
                 Some(after) if edits.iter().all(same) => Ok(Change {
@@ -397,7 +387,7 @@ struct Change {
 impl Change {
     /// The edits that make the file what it was.
     fn undo(&self) -> Vec<Edit> {
-        let before = text::digest_of(&self.after);
+        let before = digest(&self.after);
         let splices: Vec<&Splice> = self.edits.iter().map(|edit| &edit.splice).collect();
         let inverse = text::inverse(&splices).into_iter().zip(&self.edits);
         let undo = inverse.map(|(splice, edit)| Edit {

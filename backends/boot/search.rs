@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::load::BOOT_UNIT;
+use super::places::{groups, render};
 use super::shape::{OwnRule, Shape};
 use super::sources::Source;
-use super::text::{Boundary, Group, Text, groups, render};
+use super::text::{Boundary, Group, Text};
 use crate::backend::Refusal;
 use crate::error::{ErrorKind, Result};
 use crate::model::ports::PortSet;

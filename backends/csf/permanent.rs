@@ -221,57 +221,7 @@ fn least(root: &Path, conf: &Conf, lists: &Lists, family: Family) -> Table {
         .into_iter()
         .map(|name| statements(vec![Statement::NotDecoded { name }]));
     let unknown: Vec<Rule> = unknown.collect();
-    let chain = |direction: Direction| {
-        let form = Form::of(conf, family, direction);
-        let (hook, field) = match direction {
-            Direction::In => (Hook::Input, Field::InputInterfaceName),
-            Direction::Out => (Hook::Output, Field::OutputInterfaceName),
-        };
-        let loopback = Statement::Match {
-            value: Value::field(field, 16),
-            test: Test::Compare {
-                operator: Operator::Equal,
-                data: b"lo\0".to_vec(),
-            },
-        };
-        let accept = Statement::Verdict(Verdict::Accept);
-        let mut rules = unknown.clone();
-        rules.push(statements(vec![loopback, accept.clone()]));
-        let spi = if family == Family::Ipv4 {
-            "LF_SPI"
-        } else {
-            "IPV6_SPI"
-        };
-        let inspects = conf.is_on(spi);
-        if inspects {
-            rules.push(statements(vec![
-                form.device(),
-                in_state(ESTABLISHED),
-                accept.clone(),
-            ]));
-        }
-        let items = lists.get(family, direction);
-        rules.extend(items.iter().map(|item| form.rule(item.ports)));
-        if !inspects && direction == Direction::Out {
-            rules.push(statements(vec![form.device(), accept]));
-        }
-        rules.push(statements(vec![
-            form.device(),
-            Statement::Verdict(Verdict::Drop),
-        ]));
-        Chain {
-            name: direction.chain().to_owned(),
-            handle: 0,
-            base: Some(BaseChain {
-                kind: ChainKind::Filter,
-                hook,
-                priority: 0,
-                policy: Policy::Drop,
-                devices: Vec::new(),
-            }),
-            rules: Some(rules),
-        }
-    };
+    let chain = |direction| least_chain(conf, lists, family, direction, unknown.clone());
     let mut chains: Vec<Chain> = Direction::BOTH.into_iter().map(chain).collect();
     if conf.is_on("WATCH_MODE") {
         chains.push(Chain {
@@ -292,6 +242,64 @@ fn least(root: &Path, conf: &Conf, lists: &Lists, family: Family) -> Table {
         dormant: false,
         chains,
         sets: Vec::new(),
+    }
+}
+
+/// A chain of the least that csf makes; `rules` are those before csf's own.
+fn least_chain(
+    conf: &Conf,
+    lists: &Lists,
+    family: Family,
+    direction: Direction,
+    mut rules: Vec<Rule>,
+) -> Chain {
+    let form = Form::of(conf, family, direction);
+    let (hook, field) = match direction {
+        Direction::In => (Hook::Input, Field::InputInterfaceName),
+        Direction::Out => (Hook::Output, Field::OutputInterfaceName),
+    };
+    let loopback = Statement::Match {
+        value: Value::field(field, 16),
+        test: Test::Compare {
+            operator: Operator::Equal,
+            data: b"lo\0".to_vec(),
+        },
+    };
+    let accept = Statement::Verdict(Verdict::Accept);
+    rules.push(statements(vec![loopback, accept.clone()]));
+    let spi = if family == Family::Ipv4 {
+        "LF_SPI"
+    } else {
+        "IPV6_SPI"
+    };
+    let inspects = conf.is_on(spi);
+    if inspects {
+        rules.push(statements(vec![
+            form.device(),
+            in_state(ESTABLISHED),
+            accept.clone(),
+        ]));
+    }
+    let items = lists.get(family, direction);
+    rules.extend(items.iter().map(|item| form.rule(item.ports)));
+    if !inspects && direction == Direction::Out {
+        rules.push(statements(vec![form.device(), accept]));
+    }
+    rules.push(statements(vec![
+        form.device(),
+        Statement::Verdict(Verdict::Drop),
+    ]));
+    Chain {
+        name: direction.chain().to_owned(),
+        handle: 0,
+        base: Some(BaseChain {
+            kind: ChainKind::Filter,
+            hook,
+            priority: 0,
+            policy: Policy::Drop,
+            devices: Vec::new(),
+        }),
+        rules: Some(rules),
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use zbus::{Connection, DynamicType, Message, OwnedObjectPath, OwnedVariant, Type, Variant, fdo};
+use zbus::{Connection, DynamicType, Message, OwnedVariant, Type, fdo};
 
 use super::config::Folders;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,15 +29,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// firewalld's name on the system bus.
 const NAME: &str = "org.fedoraproject.FirewallD1";
 const OBJECT: &str = "/org/fedoraproject/FirewallD1";
-const CONFIG_OBJECT: &str = "/org/fedoraproject/FirewallD1/config";
+pub(super) const CONFIG_OBJECT: &str = "/org/fedoraproject/FirewallD1/config";
 
 const MAIN: &str = "org.fedoraproject.FirewallD1";
 const ZONE: &str = "org.fedoraproject.FirewallD1.zone";
 const POLICY: &str = "org.fedoraproject.FirewallD1.policy";
-const CONFIG: &str = "org.fedoraproject.FirewallD1.config";
-const CONFIG_ZONE: &str = "org.fedoraproject.FirewallD1.config.zone";
-const CONFIG_SERVICE: &str = "org.fedoraproject.FirewallD1.config.service";
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+pub(super) const CONFIG: &str = "org.fedoraproject.FirewallD1.config";
+pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// What every error of firewalld's is called; the first word of its message says which one it is.
 const EXCEPTION: &str = "org.fedoraproject.FirewallD1.Exception";
@@ -104,7 +102,7 @@ impl From<Exception> for Error {
 }
 
 /// What firewalld says: outside, that it could not be asked; inside, that it does not do so.
-type Answer<T> = Result<std::result::Result<T, Exception>>;
+pub(super) type Answer<T> = Result<std::result::Result<T, Exception>>;
 
 /// Settings as firewalld gives them: what has its default value is left out.
 pub(super) type Settings = HashMap<String, OwnedVariant>;
@@ -274,7 +272,13 @@ impl Bus {
         self.ahead.borrow_mut().clear();
     }
 
-    fn ask<B, R>(&self, object: &str, interface: &str, method: &str, body: &B) -> Answer<R>
+    pub(super) fn ask<B, R>(
+        &self,
+        object: &str,
+        interface: &str,
+        method: &str,
+        body: &B,
+    ) -> Answer<R>
     where
         B: Serialize + DynamicType + fmt::Debug,
         R: DeserializeOwned + Type,
@@ -310,7 +314,13 @@ impl Bus {
     }
 
     /// The same where a no is an error.
-    fn get<B, R>(&self, object: &str, interface: &str, method: &str, body: &B) -> Result<R>
+    pub(super) fn get<B, R>(
+        &self,
+        object: &str,
+        interface: &str,
+        method: &str,
+        body: &B,
+    ) -> Result<R>
     where
         B: Serialize + DynamicType + fmt::Debug,
         R: DeserializeOwned + Type,
@@ -397,79 +407,6 @@ impl Bus {
     pub(super) fn remove_service(&self, zone: &str, service: &str) -> Answer<String> {
         self.ask(OBJECT, ZONE, "removeService", &(zone, service))
     }
-
-    /// Where the permanent service of that name is; the number in the path is another one after every reload.
-    fn permanent_service(&self, name: &str) -> Answer<OwnedObjectPath> {
-        self.ask(CONFIG_OBJECT, CONFIG, "getServiceByName", &name)
-    }
-
-    fn permanent_zone(&self, name: &str) -> Answer<OwnedObjectPath> {
-        self.ask(CONFIG_OBJECT, CONFIG, "getZoneByName", &name)
-    }
-
-    /// What firewalld takes the permanent service to be; `None` when there is none of that name.
-    pub(super) fn permanent_service_settings(&self, name: &str) -> Result<Option<Settings>> {
-        match self.permanent_service(name)? {
-            Ok(path) => self
-                .get(path.as_str(), CONFIG_SERVICE, "getSettings2", &())
-                .map(Some),
-            Err(exception) if exception.is("INVALID_SERVICE") => Ok(None),
-            Err(exception) => Err(exception.into()),
-        }
-    }
-
-    /// What firewalld takes the permanent zone to be.
-    pub(super) fn permanent_zone_settings(&self, name: &str) -> Result<Settings> {
-        let path = self.permanent_zone(name)??;
-        self.get(path.as_str(), CONFIG_ZONE, "getSettings2", &())
-    }
-
-    /// Makes a permanent service.
-    pub(super) fn new_permanent_service(
-        &self,
-        name: &str,
-        settings: &HashMap<&str, Variant<'_>>,
-    ) -> Answer<OwnedObjectPath> {
-        self.ask(CONFIG_OBJECT, CONFIG, "addService2", &(name, settings))
-    }
-
-    /// Changes the settings that are given; the others stay.
-    pub(super) fn update_permanent_service(
-        &self,
-        name: &str,
-        settings: &HashMap<&str, Variant<'_>>,
-    ) -> Answer<()> {
-        match self.permanent_service(name)? {
-            Ok(path) => self.ask(path.as_str(), CONFIG_SERVICE, "update2", settings),
-            Err(exception) => Ok(Err(exception)),
-        }
-    }
-
-    /// Removes a permanent service.
-    pub(super) fn remove_permanent_service(&self, name: &str) -> Answer<()> {
-        match self.permanent_service(name)? {
-            Ok(path) => self.ask(path.as_str(), CONFIG_SERVICE, "remove", &()),
-            Err(exception) => Ok(Err(exception)),
-        }
-    }
-
-    /// Adds a service to a permanent zone, or takes it out of it.
-    pub(super) fn change_permanent_zone(
-        &self,
-        zone: &str,
-        service: &str,
-        present: bool,
-    ) -> Answer<()> {
-        let method = if present {
-            "addService"
-        } else {
-            "removeService"
-        };
-        match self.permanent_zone(zone)? {
-            Ok(path) => self.ask(path.as_str(), CONFIG_ZONE, method, &service),
-            Err(exception) => Ok(Err(exception)),
-        }
-    }
 }
 
 /// A question in words: two of the same words are the same.
@@ -478,7 +415,7 @@ fn question(object: &str, interface: &str, method: &str, body: &impl fmt::Debug)
 }
 
 /// An answer that is not of the type that firewalld's interface promises.
-fn strange(method: &str, error: &zbus::Error) -> Error {
+pub(super) fn strange(method: &str, error: &zbus::Error) -> Error {
     Error::new(
         ErrorKind::Protocol,
         format!("firewalld's answer to {method} could not be understood: {error}"),

@@ -9,6 +9,7 @@ mod bindings;
 mod check;
 mod direct;
 mod disk;
+mod elements;
 mod objects;
 mod others;
 mod rich;
@@ -22,12 +23,12 @@ use std::path::{Path, PathBuf};
 
 pub use self::disk::Folders;
 pub(crate) use self::disk::{Disk, Seen};
+use self::elements::Context;
 pub(crate) use self::objects::{
     Action, Address, Binding, Connection, Direct, DirectKind, ForwardPort, IpSet, Part, Rich,
     Uncertain,
 };
 pub use self::objects::{Named, Network, Place, Policy, Rules, Service, Source, Target, Zone};
-use self::rules::Context;
 use self::text::PortNames;
 pub(crate) use self::text::Protocol;
 pub(crate) use self::version::Version;
@@ -504,6 +505,14 @@ struct Schema {
 }
 
 impl Schema {
+    /// Whether the element is one of these, of whichever version.
+    fn knows(&self, element: &Element) -> bool {
+        let mut all = [self.required, self.optional, self.since_2]
+            .into_iter()
+            .flatten();
+        all.any(|(name, _)| *name == element.name)
+    }
+
     fn check(&self, element: &Element, version: Version) -> Checked<()> {
         let find = |elements: Elements| {
             let mut found = elements.iter().filter(|(name, _)| *name == element.name);

@@ -265,9 +265,9 @@ impl Edit {
             Self::RemovePort { zone, ports } => done(bus.remove_port(zone, &ports.to_string())?),
             Self::AddService { zone, service } => done(bus.add_service(zone, service)?),
             Self::RemoveService { zone, service } => done(bus.remove_service(zone, service)?),
-            Self::NewService { content } => bus
-                .new_permanent_service(SERVICE, &permanent::settings(content))?
-                .map(|_| ()),
+            Self::NewService { content } => {
+                bus.new_permanent_service(SERVICE, &permanent::settings(content))?
+            }
             Self::ChangeService { to, .. } => {
                 bus.update_permanent_service(SERVICE, &permanent::settings(to))?
             }

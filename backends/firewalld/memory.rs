@@ -7,7 +7,8 @@
 use std::path::Path;
 
 use super::config::{Disk, Folders, Seen};
-use super::zones::{Choice, Zone};
+use super::members::Zone;
+use super::zones::Choice;
 use crate::backend::{Desired, Proof};
 use crate::boot::memory::{self, format, identity, looks, parse, recall, store};
 use crate::boot::sources::{Digest, Fingerprint};

@@ -13,8 +13,9 @@ use super::bus::{self, Bus, Settings};
 use super::config::xml::Document;
 use super::config::{Binding, Configuration, Folders, Named, Place, Service, Source, Uncertain};
 use super::listing::{remembered, written};
+use super::members::Zone;
 use super::memory::Surroundings;
-use super::zones::{self, Choice, Division, Zone};
+use super::zones::{self, Choice, Division};
 use super::{Content, DESCRIPTION, Edit, SERVICE, is_ours};
 use crate::backend::{Desired, Plan, Proof, Refusal};
 use crate::error::{Error, ErrorKind, Result};
@@ -460,7 +461,8 @@ impl Permanent {
             };
             let bytes = fs_err::read(&zone.path)?;
             let document = Document::parse(&zone.path, &bytes)?;
-            if written(&document) != remembered(&bus.permanent_zone_settings(&zone.name)?) {
+            let known = bus.permanent_zone_settings(&zone.name)?;
+            if known.is_none_or(|known| written(&document) != remembered(&known)) {
                 return Ok(Some(zone.path.clone()));
             }
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::zones::{Members, Zone};
+use super::members::{Members, Zone};
 use crate::model::ruleset::{Chain, Interface, Rule, Ruleset, Statement, Verdict};
 
 /// Who is asked about.

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use super::bus::Bus;
 use super::leftovers::Leftovers;
+use super::members::Zone;
 use super::records::{Record, What, range};
-use super::zones::{self, Choice, Division, Zone};
+use super::zones::{self, Choice, Division};
 use super::{Content, Edit, SERVICE, is_ours, permanent};
 use crate::backend::{Desired, Plan, Refusal, Scope};
 use crate::error::Result;

@@ -1,5 +1,6 @@
 //! Rules in nft's words, for people. What iptables wrote and nft has no words for is in iptables' words.
 
+mod bytes;
 mod names;
 mod values;
 
@@ -10,8 +11,8 @@ pub(crate) use self::names::payload_name;
 use self::names::{Context, part_name};
 use self::values::operand;
 use super::ruleset::{
-    Element, ElementKey, Elements, Field, Mark, Operation, Operator, Part, PayloadBase, Rule, Set,
-    Statement, Table, Test, Value, Verdict,
+    Element, ElementKey, Elements, Field, Mark, Operator, Part, PayloadBase, Rule, Set, Statement,
+    Table, Test, Value, Verdict,
 };
 
 /// How many elements of an anonymous set are shown.
@@ -353,14 +354,6 @@ fn fields(value: &Value, length: usize) -> impl Iterator<Item = (&Part, std::ops
         start = end.next_multiple_of(4);
         (part, range)
     })
-}
-
-/// The mask of a field that is only masked.
-fn only_mask(part: &Part) -> Option<&[u8]> {
-    match part.operations.as_slice() {
-        [Operation::Bitwise { mask, xor }] if xor.iter().all(|byte| *byte == 0) => Some(mask),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -6,19 +6,17 @@
 mod effects;
 mod loads;
 pub(super) mod objects;
-mod registers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) use self::effects::{ENOUGH_HOPS, LARGEST_PACKET, at_rate, nat_text};
-use self::objects::SetHeader;
-use self::registers::{Registers, operate};
 use super::attributes::{Attributes, attributes, text};
+use super::body::{Body, SetHeader};
+use super::registers::operate;
 use super::xtables;
 use crate::model::ruleset::{
-    Field, Operation, Operator, Part, Rule, Set, Statement, Statements, TableFamily, Test,
-    Uncertainty, Value, Verdict,
+    Field, Operation, Operator, Rule, Set, Statement, Statements, TableFamily, Test, Uncertainty,
+    Value, Verdict,
 };
 
 // enum nft_rule_attributes
@@ -64,15 +62,7 @@ impl<'t> RuleDecoder<'t> {
     /// Decodes a rule from its attributes. The rare rule whose iptables match is an "or" becomes two with one handle.
     pub(super) fn decode(&mut self, message: &[u8], rules: &mut Vec<Rule>) {
         let message = Attributes::new(message);
-        let mut body = Body {
-            family: self.family,
-            sets: self.sets,
-            made: &mut self.made,
-            registers: Registers::default(),
-            statements: Vec::new(),
-            comment: None,
-            alternative: None,
-        };
+        let mut body = Body::new(self.family, self.sets, &mut self.made);
         for (_, expression) in attributes(message.get(RULE_EXPRESSIONS).unwrap_or_default()) {
             body.expression(expression);
         }
@@ -107,19 +97,6 @@ fn comment(user_data: &[u8]) -> Option<String> {
         rest = tail.get(length..)?;
     }
     None
-}
-
-/// The rule that is being decoded.
-#[derive(Debug)]
-pub(super) struct Body<'d> {
-    pub(super) family: TableFamily,
-    sets: &'d BTreeMap<String, SetHeader>,
-    made: &'d mut BTreeMap<String, Set>,
-    registers: Registers,
-    pub(super) statements: Vec<Statement>,
-    pub(super) comment: Option<String>,
-    /// The number of a statement, and another for which the whole rule holds as well.
-    alternative: Option<(usize, Statement)>,
 }
 
 impl Body<'_> {
@@ -168,67 +145,6 @@ impl Body<'_> {
             b"xfrm" => self.other_load(data, 1, "ipsec", 16),   // NFTA_XFRM_DREG
             name => self.effect(name, data),
         }
-    }
-
-    /// Something that is not understood: it might decide anything and write any register.
-    pub(super) fn not_decoded(&mut self, name: String) {
-        self.registers.forget();
-        self.statements.push(Statement::NotDecoded { name });
-    }
-
-    /// Something that decides nothing.
-    pub(super) fn neutral(&mut self, text: impl Into<String>) {
-        self.statements
-            .push(Statement::Neutral { text: text.into() });
-    }
-
-    /// A condition that is not known beforehand.
-    pub(super) fn condition(&mut self, uncertainty: Uncertainty, text: impl Into<String>) {
-        let text = text.into();
-        self.statements
-            .push(Statement::Condition { uncertainty, text });
-    }
-
-    /// A verdict.
-    pub(super) fn verdict(&mut self, verdict: Verdict) {
-        self.statements.push(Statement::Verdict(verdict));
-    }
-
-    /// A test.
-    pub(super) fn test(&mut self, value: Value, test: Test) {
-        self.statements.push(Statement::Match { value, test });
-    }
-
-    /// A lookup in a set that the rule brings along.
-    pub(super) fn lookup_made(&mut self, value: Value, set: Set, negated: bool) -> Statement {
-        let name = set.name.clone();
-        self.made.entry(name.clone()).or_insert(set);
-        Statement::Lookup {
-            value,
-            set: name,
-            negated,
-        }
-    }
-
-    /// An element is put into a list, or taken out of it, that the rule brings along.
-    pub(super) fn update_made(&mut self, set: Set) {
-        let (name, text) = (set.name.clone(), set.name.clone());
-        self.made.entry(name.clone()).or_insert(set);
-        self.statements.push(Statement::UpdateSet {
-            set: name,
-            uncertainty: None,
-            text,
-        });
-    }
-
-    /// Two statements of which one is enough for the rule to go on; a rule has room for one such pair.
-    pub(super) fn either(&mut self, one: Statement, other: Statement) -> Option<()> {
-        if self.alternative.is_some() {
-            return None;
-        }
-        self.alternative = Some((self.statements.len(), other));
-        self.statements.push(one);
-        Some(())
     }
 
     /// `cmp`.
@@ -393,17 +309,5 @@ fn verdict(data: &Attributes<'_>) -> Option<Verdict> {
             3 => Some(Verdict::Queue(format!("to {}", code >> 16))), // NF_QUEUE
             _ => None,
         },
-    }
-}
-
-/// A value of one field after one operation.
-pub(super) fn masked(field: Field, length: u32, mask: Vec<u8>) -> Value {
-    let xor = vec![0; mask.len()];
-    Value {
-        parts: Arc::new(vec![Part {
-            field,
-            length,
-            operations: vec![Operation::Bitwise { mask, xor }],
-        }]),
     }
 }

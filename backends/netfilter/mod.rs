@@ -2,11 +2,13 @@
 
 pub(crate) mod attributes;
 mod beside;
+mod body;
 mod decode;
 mod interfaces;
 pub(crate) mod ipsets;
 mod netlink;
 mod read;
+mod registers;
 #[cfg(any(test, all(feature = "kernel", feature = "firewalld")))]
 pub(crate) mod replay;
 mod sample;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::attributes::{Attributes, put_text};
+use super::body::SetHeader;
 use super::decode::RuleDecoder;
 use super::decode::objects::{
-    RawElement, SetHeader, chain, elements, family, family_number, normalise, set, table,
+    RawElement, chain, elements, family, family_number, normalise, set, table,
 };
 use super::interfaces::interfaces;
 use super::ipsets;

@@ -152,3 +152,14 @@ fn survey(settings: &Settings, mode: Mode) -> anyhow::Result<Report> {
     }
     Ok(report)
 }
+
+/// Says that what was opened because of a flag alone is closed by the next run without it: that of cron, or a unit.
+fn about_control(report: &Report, settings: &Settings, printer: Printer) {
+    if settings.control_for_now && report.changed {
+        printer.hint(&format!(
+            "the next `pasvsync sync` without --control closes the control ports that pasvsync has opened; \
+             `control = true` in {} keeps them open",
+            settings.file().display()
+        ));
+    }
+}

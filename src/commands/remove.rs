@@ -1,6 +1,6 @@
 //! `pasvsync remove`: the host as it was before.
 
-use firewall::boot::BootLayer;
+use firewall::boot::{BOOT_UNIT, BootLayer};
 use firewall::model::ports::PortSet;
 
 use crate::exit::ExitStatus;
@@ -54,11 +54,13 @@ fn name_leftovers(report: &mut Report, settings: &Settings) {
         let places: Vec<String> = places
             .map(|(path, line)| format!("{}:{line}", path.display()))
             .collect();
-        let before = finding.hint.take();
-        let before = before.map_or_else(String::new, |hint| format!("{hint}; "));
+        let places = places.join(", ");
+        // The boot unit would only open the ports again.
+        let before = finding.hint.take().filter(|hint| hint != BOOT_UNIT);
+        let before = before.map_or_else(String::new, |hint| format!("{hint}, then "));
         finding.hint = Some(format!(
-            "{before}what is still pasvsync's: {}: then run `pasvsync remove` again, or delete it by hand",
-            places.join(", ")
+            "{before}run `pasvsync remove` again, or delete by hand what is left: {places}"
         ));
+        report.left = places;
     }
 }

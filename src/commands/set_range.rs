@@ -54,6 +54,11 @@ pub fn run(
         host.disk.shown(path)
     });
     done.restart = daemons::restart(&host, &change.reading)?;
+    if arguments.restart && done.restart == Restart::ByHand {
+        let message = format!("{daemon} cannot be restarted: no service starts it");
+        let hint = "run again without --restart, and restart the daemon the way it was started";
+        return Err(Failure::new(message, hint).into());
+    }
     if arguments.dry_run {
         done.dry_run = true;
         let readings = [change.reading];
@@ -91,6 +96,7 @@ fn finish(report: &Report, settings: &Settings, printer: Printer) -> anyhow::Res
     } else {
         let text = text::set_range(report, settings.diff, printer.quiet(), printer.style());
         printer.text(&text)?;
+        super::about_control(report, settings, printer);
     }
     let previewed = report.set_range.as_ref().is_some_and(|done| done.dry_run);
     Ok(if previewed || report.in_sync {

@@ -18,6 +18,7 @@ pub fn run(settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus>
     } else {
         let text = text::sync(&report, settings.diff, printer.quiet(), printer.style());
         printer.text(&text)?;
+        super::about_control(&report, settings, *printer);
     }
     Ok(if report.in_sync {
         ExitStatus::Success

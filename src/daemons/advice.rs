@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use firewall::model::ports::{PortRange, PortSet};
 
-use super::{ConfigErrorKind, Discovery, Host, Request};
+use super::{ConfigErrorKind, Daemon, Discovery, Host, Request};
 use crate::findings::{Finding, Location};
 use crate::passive::Reading;
 
 /// What one reading gives rise to.
-pub(super) fn about_one(host: &Host, reading: &mut Reading) {
+pub(super) fn about_one(host: &Host, daemon: &dyn Daemon, reading: &mut Reading) {
     let mut findings = Vec::new();
     // What no build of the daemon takes asks for no ports; the control port is kept, to name the server by.
     if reading
@@ -28,9 +28,9 @@ pub(super) fn about_one(host: &Host, reading: &mut Reading) {
         finding.hint.clone_from(&error.help);
         findings.push(finding);
     } else if !reading.passive_enabled {
-        findings.push(about_disabled(reading));
+        findings.push(about_disabled(daemon, reading));
     } else if reading.passive.is_empty() {
-        findings.push(about_unset(reading));
+        findings.push(about_unset(daemon, reading));
     }
     let written = reading.written();
     if written.covers(&unprivileged()) {
@@ -42,7 +42,7 @@ pub(super) fn about_one(host: &Host, reading: &mut Reading) {
                     reading.daemon
                 ),
             )
-            .with_hint(set_range(reading))
+            .with_hint(set_range(daemon, reading))
             .at(reading.passive[0].location.clone()),
         );
     } else {
@@ -66,74 +66,32 @@ fn placed(finding: Finding, location: Option<Location>) -> Finding {
     }
 }
 
-/// The line that sets a range, in the daemon's words.
-fn set_range(reading: &Reading) -> String {
-    let daemon = reading.daemon;
-    if let Some(file) = range_file(reading) {
-        let file = file.display();
-        return format!(
-            "run `pasvsync set-range 49152-50175 --daemon {daemon}`, or write 49152 50175 into {file}"
-        );
+/// What sets a range.
+fn set_range(daemon: &dyn Daemon, reading: &Reading) -> String {
+    let by_hand = daemon.range_by_hand(reading);
+    if !daemon.is_editable() {
+        return by_hand;
     }
-    let line = match daemon {
-        super::pure_ftpd::NAME => "PassivePortRange 49152 50175",
-        super::proftpd::NAME => "PassivePorts 49152 50175 in <Global>",
-        super::vsftpd::NAME => "pasv_min_port=49152 and pasv_max_port=50175",
-        super::sftpgo::NAME => {
-            "\"passive_port_range\": {\"start\": 49152, \"end\": 50175} under \"ftpd\""
-        }
-        super::filezilla_server::NAME => {
-            "a custom port range under Protocols settings, Passive mode"
-        }
-        // There is no configuration file to set it in.
-        _ => return "start it with --range=49152-50175".to_owned(),
-    };
-    format!("run `pasvsync set-range 49152-50175 --daemon {daemon}`, or write {line}")
+    let name = daemon.name();
+    format!("run `pasvsync set-range 49152-50175 --daemon {name}`, or {by_hand}")
 }
 
-/// The file that holds the range and nothing else, where the daemon has such a one; it may have to be created.
-fn range_file(reading: &Reading) -> Option<PathBuf> {
-    (reading.daemon == super::pure_ftpd::NAME)
-        .then(|| super::pure_ftpd::range_file(reading))
-        .flatten()
-}
-
-fn about_unset(reading: &Reading) -> Finding {
+fn about_unset(daemon: &dyn Daemon, reading: &Reading) -> Finding {
     let message = format!(
         "{} has no passive range: it may use {}; nothing is opened",
         reading.daemon, reading.effective
     );
     placed(
-        Finding::new("no-range", message).with_hint(set_range(reading)),
-        range_file(reading)
+        Finding::new("no-range", message).with_hint(set_range(daemon, reading)),
+        daemon
+            .range_file(reading)
             .map(Location::file)
             .or_else(|| main_file(reading)),
     )
 }
 
-fn about_disabled(reading: &Reading) -> Finding {
-    let (code, message, hint) = match reading.daemon {
-        super::sftpgo::NAME => (
-            "ftp-disabled",
-            "SFTPGo's FTP service is off (no binding has a port)",
-            "set ftpd.bindings[0].port to switch it on",
-        ),
-        super::vsftpd::NAME => (
-            "passive-disabled",
-            "vsftpd takes no passive connections (pasv_enable=NO)",
-            "no passive ports are needed",
-        ),
-        super::pure_ftpd::NAME => (
-            "passive-disabled",
-            "Pure-FTPd takes no passive connections (NATmode)",
-            "no passive ports are needed",
-        ),
-        _ => (
-            "passive-disabled",
-            "no server of this configuration takes passive connections",
-            "no passive ports are needed",
-        ),
-    };
+fn about_disabled(daemon: &dyn Daemon, reading: &Reading) -> Finding {
+    let [code, message, hint] = daemon.takes_none();
     placed(
         Finding::new(code, message).with_hint(hint),
         main_file(reading),

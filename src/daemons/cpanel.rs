@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use firewall::model::ports::PortRange;
 
 use super::disk::Kind;
-use super::{ConfigError, ConfigErrorKind, Discovery, Edit, Host, proftpd, pure_ftpd, text};
+use super::{ConfigError, ConfigErrorKind, Discovery, Host, Ways, proftpd, pure_ftpd, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
+use crate::terminal::clean;
 
 /// One of the two daemons that cPanel manages.
 struct Managed {
@@ -103,7 +104,7 @@ fn chosen_server(host: &Host) -> Result<Option<(String, Location)>, ConfigError>
     let lines = (1..).zip(source.bytes.split(|&byte| byte == b'\n'));
     let values = lines.filter_map(|(number, line)| {
         let value = text::trim(line).strip_prefix(b"ftpserver=")?;
-        Some((text::clean(text::trim(value)), Location::line(path, number)))
+        Some((clean(text::trim(value)), Location::line(path, number)))
     });
     Ok(values.last())
 }
@@ -131,11 +132,7 @@ pub(super) fn settings(host: &Host, daemon: &str) -> Result<Reading, ConfigError
 }
 
 /// The ways to give cPanel's settings a passive range.
-pub(super) fn ways(
-    host: &Host,
-    daemon: &str,
-    range: PortRange,
-) -> Result<Vec<Vec<Edit>>, ConfigError> {
+pub(super) fn ways(host: &Host, daemon: &str, range: PortRange) -> Ways {
     match managed(daemon) {
         Some(managed) => edit::ways(host, managed, range),
         None => Ok(Vec::new()),
@@ -312,7 +309,7 @@ impl Managed {
 fn parse_overlay(path: &Path, bytes: &[u8]) -> (Overlay, Vec<Finding>) {
     let (mut overlay, mut findings) = (Overlay::new(), Vec::new());
     for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
-        let line = text::clean(line);
+        let line = clean(line);
         // Nested values and list items belong to keys that do not matter here.
         if line.starts_with([' ', '#', '-']) {
             continue;

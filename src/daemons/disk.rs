@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::error::{ConfigError, ConfigErrorKind};
+use crate::config_error::{ConfigError, ConfigErrorKind};
 
 /// No configuration is larger; what is, is refused before it is read.
 pub const LARGEST_FILE: u64 = 10 * 1024 * 1024;
@@ -38,14 +38,10 @@ pub enum Kind {
 /// A file that was read.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Its path, as the daemon knows it: without the root.
-    pub path: PathBuf,
     /// All of it.
     pub bytes: Vec<u8>,
     /// Its owner.
     pub owner: u32,
-    /// Its permission bits.
-    pub mode: u32,
 }
 
 /// The host's files, or those of the image under a root.
@@ -137,12 +133,8 @@ impl Disk {
             self.count(path, bytes.len())?;
         }
         Ok(Some(Source {
-            path: path.to_path_buf(),
             bytes: bytes.clone(),
-            owner: stored
-                .as_ref()
-                .map_or(self.trusted_owner, |file| file.owner),
-            mode: stored.map_or(0o644, |file| file.mode),
+            owner: stored.map_or(self.trusted_owner, |file| file.owner),
         }))
     }
 
@@ -216,10 +208,8 @@ impl Disk {
                 .push((path.to_path_buf(), status.st_uid, mode));
         }
         Ok(Source {
-            path: path.to_path_buf(),
             bytes,
             owner: status.st_uid,
-            mode,
         })
     }
 

@@ -8,9 +8,10 @@ use firewall::model::ports::{PortRange, PortSet};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, Ways, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
+use crate::terminal::clean;
 
 /// The name, as `--daemon` takes it.
 pub(super) const NAME: &str = "filezilla-server";
@@ -52,13 +53,20 @@ impl Daemon for FileZillaServer {
         Ok(vec![settings.into_reading(host, &path)])
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
+    }
+
+    fn range_by_hand(&self, _: &Reading) -> String {
+        "write a custom port range under Protocols settings, Passive mode".to_owned()
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        "ADDRESS under Protocols settings, Passive mode"
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["filezilla-server"]
     }
 }
 
@@ -103,7 +111,7 @@ impl Settings {
                     path.pop();
                 }
                 Event::Text(content) => {
-                    settings.text(&path, &text::clean(content.as_bytes()), line);
+                    settings.text(&path, &clean(content.as_bytes()), line);
                 }
                 Event::Eof if path.is_empty() => return Ok(settings),
                 Event::Eof => return Err((at, "the file ends inside an element".to_owned())),

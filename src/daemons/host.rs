@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use firewall::model::ports::PortRange;
 
+use super::Request;
 use super::disk::Disk;
-use super::error::ConfigError;
-use super::{Request, text};
+use crate::config_error::ConfigError;
+use crate::terminal::clean;
 
 /// The host, or an image of one.
 #[derive(Debug)]
@@ -51,16 +52,6 @@ impl Host {
         self.disk.root().is_none()
     }
 
-    /// A variable of the daemons' environment.
-    pub fn variable(&self, name: &str) -> Option<&str> {
-        let mut matching = self
-            .environment
-            .iter()
-            .rev()
-            .filter(|(known, _)| known == name);
-        matching.next().map(|(_, value)| value.as_str())
-    }
-
     /// The processes that run in this network; none of an image. What cannot be read has ended: it is left out.
     pub fn processes(&self) -> &[Process] {
         self.processes.get_or_init(|| {
@@ -88,7 +79,7 @@ impl Process {
         if network(&folder)? != network(Path::new("/proc/thread-self"))? {
             return None;
         }
-        let arguments = bytes[..=end].split(|&byte| byte == 0).map(text::clean);
+        let arguments = bytes[..=end].split(|&byte| byte == 0).map(clean);
         Some(Self {
             id,
             arguments: arguments.collect(),
@@ -128,7 +119,7 @@ fn ephemeral(disk: &Disk) -> Result<PortRange, ConfigError> {
     let Some(source) = disk.read(Path::new("/proc/sys/net/ipv4/ip_local_port_range"))? else {
         return Ok(default);
     };
-    let written = text::clean(&source.bytes);
+    let written = clean(&source.bytes);
     let mut numbers = written.split_whitespace().map(str::parse::<u16>);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(first)), Some(Ok(last))) => Ok(PortRange::new(first, last).unwrap_or(default)),

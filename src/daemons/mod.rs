@@ -8,7 +8,6 @@ mod advice;
 mod cpanel;
 pub mod disk;
 pub mod edit;
-mod error;
 mod filezilla_server;
 mod host;
 mod nat;
@@ -17,6 +16,7 @@ mod pure_ftpd;
 mod pyftpdlib;
 mod restart;
 mod running;
+mod set_range;
 mod sftpgo;
 mod text;
 mod units;
@@ -25,18 +25,19 @@ mod vsftpd;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-pub use edit::{Change, Edit, set_range};
-pub use error::{ConfigError, ConfigErrorDetails, ConfigErrorKind};
+pub use edit::{Edit, Ways};
 pub use host::{Host, Process};
 #[doc(hidden)]
 pub use proftpd::fuzz_program;
 pub use restart::{Restart, restart};
 pub use running::{about_running, about_unread, is_daemon};
-pub(crate) use text::clean;
+pub use set_range::{Change, set_range};
 
 use firewall::model::ports::PortRange;
 
+pub use crate::config_error::{ConfigError, ConfigErrorKind};
 use crate::findings::Finding;
+use crate::listeners::Owner;
 use crate::passive::Reading;
 
 /// An FTP daemon: where its configuration lies and what it makes of it.
@@ -60,17 +61,65 @@ pub trait Daemon: Sync {
         Ok(None)
     }
 
-    /// The ways to give its configuration a passive range, the one that an administrator would take first. Nothing is
-    /// written; whether a way does what it should is proved by reading what it would come to ([`set_range`]).
+    /// The ways to give its configuration a passive range. Nothing is written; whether a way does what it should is proved
+    /// by reading what it would come to ([`set_range`]).
     ///
     /// # Errors
     /// When a file cannot be read, or when the range is set where pasvsync cannot change it safely.
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError>;
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways;
+
+    /// How an administrator sets the range 49152-50175 by hand, for hints.
+    fn range_by_hand(&self, reading: &Reading) -> String;
+
+    /// How an administrator has `ADDRESS` told to passive clients, for hints.
+    fn address_by_hand(&self) -> &'static str;
+
+    /// Whether it has a configuration that a range can be written into.
+    fn is_editable(&self) -> bool {
+        true
+    }
+
+    /// The file that holds the range and nothing else, where it has such a one; it may have to be created.
+    fn range_file(&self, _: &Reading) -> Option<PathBuf> {
+        None
+    }
+
+    /// What is said of a configuration that takes no passive connections: code, message and hint.
+    fn takes_none(&self) -> [&'static str; 3] {
+        [
+            "passive-disabled",
+            "no server of this configuration takes passive connections",
+            NO_PORTS,
+        ]
+    }
+
+    /// The units and init scripts that its packages bring.
+    fn services(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Where its process may have written its number.
+    fn pid_files(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// How the names of its processes begin.
+    fn process_name(&self) -> &'static str {
+        self.name()
+    }
+
+    /// Whether the process is one of its.
+    fn is_run_by(&self, process: &Owner) -> bool {
+        let name = kernels(self.name());
+        [&process.program, &process.name]
+            .into_iter()
+            .any(|known| known == self.name() || known == name)
+    }
+
+    /// Whether its processes go on showing the arguments that they were started with.
+    fn shows_arguments(&self) -> bool {
+        false
+    }
 
     /// The daemon's own test of its configuration, where it has one that starts nothing.
     ///
@@ -79,6 +128,14 @@ pub trait Daemon: Sync {
     fn trial(&self, _: &Host, _: Option<&Path>) -> Result<Option<Trial>, ConfigError> {
         Ok(None)
     }
+}
+
+/// The hint of a daemon that takes no passive connections.
+const NO_PORTS: &str = "no passive ports are needed";
+
+/// The name of a process as the kernel keeps it, which is 15 bytes of it.
+fn kernels(name: &str) -> &str {
+    name.get(..15).unwrap_or(name)
 }
 
 /// A command that fails when a daemon would refuse its configuration.
@@ -191,8 +248,11 @@ fn discover_on(host: &Host, request: &Request) -> Result<Discovery, ConfigError>
         host.disk.all_told()?;
     }
     for reading in &mut discovery.readings {
-        advice::about_one(host, reading);
-        nat::about_one(&request.addresses, reading);
+        let Some(daemon) = named(reading.daemon) else {
+            continue;
+        };
+        advice::about_one(host, daemon, reading);
+        nat::about_one(&request.addresses, daemon, reading);
     }
     advice::about_all(request, &mut discovery);
     Ok(discovery)

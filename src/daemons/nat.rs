@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{filezilla_server, proftpd, pure_ftpd, pyftpdlib, sftpgo};
+use super::Daemon;
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, Reading};
 
 /// What a reading says of addresses, on a host that has these.
-pub(super) fn about_one(addresses: &[IpAddr], reading: &mut Reading) {
+pub(super) fn about_one(addresses: &[IpAddr], daemon: &dyn Daemon, reading: &mut Reading) {
     let mut findings: Vec<Finding> = reading
         .advertised
         .iter()
@@ -15,14 +15,14 @@ pub(super) fn about_one(addresses: &[IpAddr], reading: &mut Reading) {
         .collect();
     let answers = reading.passive_enabled && reading.refuses.is_none();
     if answers && reading.advertised.is_empty() {
-        findings.extend(about_none(addresses, reading));
+        findings.extend(about_none(addresses, daemon, reading));
     }
     reading.findings.extend(findings);
 }
 
 /// A host that has private addresses only is behind NAT, if anybody reaches it from outside at all. PASV names IPv4
 /// addresses; EPSV names none, so IPv6 does not matter.
-fn about_none(addresses: &[IpAddr], reading: &Reading) -> Option<Finding> {
+fn about_none(addresses: &[IpAddr], daemon: &dyn Daemon, reading: &Reading) -> Option<Finding> {
     let own: Vec<Ipv4Addr> = addresses
         .iter()
         .filter_map(|address| match address {
@@ -39,20 +39,13 @@ fn about_none(addresses: &[IpAddr], reading: &Reading) -> Option<Finding> {
     {
         return None;
     }
-    let directive = match reading.daemon {
-        pure_ftpd::NAME => "ForcePassiveIP ADDRESS",
-        proftpd::NAME => "MasqueradeAddress ADDRESS",
-        sftpgo::NAME => "\"force_passive_ip\": \"ADDRESS\" into the binding",
-        filezilla_server::NAME => "ADDRESS under Protocols settings, Passive mode",
-        pyftpdlib::NAME => "--nat-address=ADDRESS",
-        _ => "pasv_address=ADDRESS",
-    };
     let message = format!(
         "{} tells PASV clients its own address, and this host has private ones only ({first}): clients from outside \
          cannot connect there",
         reading.daemon
     );
     let finding = Finding::new("no-public-address", message);
+    let directive = daemon.address_by_hand();
     let finding = finding.with_hint(format!("behind NAT, write {directive}, the public one"));
     Some(match reading.files.first() {
         Some(file) => finding.at(Location::file(file)),

@@ -22,7 +22,7 @@ use self::program::Program;
 #[doc(hidden)]
 pub use self::program::fuzz_program;
 use super::units::{self, Command};
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Trial, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, Trial, Ways, text};
 use crate::findings::{Finding, Location};
 use crate::passive::{PassiveRange, Reading};
 
@@ -78,13 +78,24 @@ impl Daemon for ProFtpd {
         Ok(vec![reading])
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
+    }
+
+    fn range_by_hand(&self, _: &Reading) -> String {
+        "write PassivePorts 49152 50175 in <Global>".to_owned()
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        "MasqueradeAddress ADDRESS"
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["proftpd"]
+    }
+
+    fn pid_files(&self) -> &'static [&'static str] {
+        &["/run/proftpd.pid", "/run/proftpd/proftpd.pid"]
     }
 
     fn trial(&self, host: &Host, chosen: Option<&Path>) -> Result<Option<Trial>, ConfigError> {

@@ -12,9 +12,13 @@ use firewall::model::ports::PortRange;
 
 use self::switches::{argument_switches, script_switches};
 use super::disk::Kind;
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Process, Trial, text, units};
+use super::{
+    ConfigError, ConfigErrorKind, Daemon, Host, NO_PORTS, Process, Trial, Ways, text, units,
+};
 use crate::findings::{Finding, Location};
+use crate::listeners::Owner;
 use crate::passive::{Advertised, PassiveRange, Reading};
+use crate::terminal::clean;
 
 /// The name, as `--daemon` takes it.
 pub(super) const NAME: &str = "pure-ftpd";
@@ -94,13 +98,57 @@ impl Daemon for PureFtpd {
         }
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
+    }
+
+    fn range_by_hand(&self, reading: &Reading) -> String {
+        match self.range_file(reading) {
+            Some(file) => format!("write 49152 50175 into {}", file.display()),
+            None => "write PassivePortRange 49152 50175".to_owned(),
+        }
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        "ForcePassiveIP ADDRESS"
+    }
+
+    /// Where Debian's wrapper reads the range, when it is what the reading is of.
+    fn range_file(&self, reading: &Reading) -> Option<PathBuf> {
+        // Any other way has a file of its own.
+        let Some(first) = reading.files.first() else {
+            return Some(Path::new(WRAPPER).join(RANGE_OPTION));
+        };
+        wrapper::is_option(first).then(|| first.with_file_name(RANGE_OPTION))
+    }
+
+    fn takes_none(&self) -> [&'static str; 3] {
+        [
+            "passive-disabled",
+            "Pure-FTPd takes no passive connections (NATmode)",
+            NO_PORTS,
+        ]
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &[
+            "pure-ftpd",
+            "pure-ftpd-mysql",
+            "pure-ftpd-ldap",
+            "pure-ftpd-postgresql",
+        ]
+    }
+
+    fn pid_files(&self) -> &'static [&'static str] {
+        &["/run/pure-ftpd/pure-ftpd.pid", "/run/pure-ftpd.pid"]
+    }
+
+    fn is_run_by(&self, process: &Owner) -> bool {
+        process.program.starts_with(NAME) || process.name.starts_with(NAME)
+    }
+
+    fn shows_arguments(&self) -> bool {
+        true
     }
 
     /// Debian's wrapper shows what it would start, as whoever asks; with another folder than its own it does not.
@@ -231,7 +279,7 @@ fn interpret(switches: &[Switch], reading: &mut Reading) {
         .filter(|switch| switch.name == "forcepassiveip");
     if let Some(switch) = addresses.next() {
         reading.advertised.push(Advertised {
-            address: text::clean(&switch.value),
+            address: clean(&switch.value),
             directive: "ForcePassiveIP",
             location: switch.location.clone(),
         });
@@ -239,7 +287,7 @@ fn interpret(switches: &[Switch], reading: &mut Reading) {
     for switch in addresses {
         let message = format!(
             "ForcePassiveIP {} is ignored: the first one counts",
-            text::clean(&switch.value)
+            clean(&switch.value)
         );
         reading.findings.push(
             Finding::new("several-addresses", message)
@@ -279,8 +327,8 @@ fn duplicates(switches: &[Switch], name: &str, reading: &mut Reading) {
     for earlier in same {
         let message = format!(
             "{} is ignored: {} comes later, on {}",
-            text::clean(&earlier.value),
-            text::clean(&last.value),
+            clean(&earlier.value),
+            clean(&last.value),
             last.location
         );
         reading.findings.push(
@@ -310,15 +358,6 @@ fn range_line(path: &Path, pair: &str) -> String {
     }
 }
 
-/// Where Debian's wrapper reads the range, when it is what the reading is of.
-pub(super) fn range_file(reading: &Reading) -> Option<PathBuf> {
-    // Any other way has a file of its own.
-    let Some(first) = reading.files.first() else {
-        return Some(Path::new(WRAPPER).join(RANGE_OPTION));
-    };
-    wrapper::is_option(first).then(|| first.with_file_name(RANGE_OPTION))
-}
-
 /// The range that they are, when the daemon takes it.
 fn valid(bounds: (Option<u32>, Option<u32>)) -> Option<PortRange> {
     let (first, last) = (bounds.0.filter(|first| *first >= 1024)?, bounds.1?);
@@ -345,7 +384,7 @@ fn passive_range(switch: &Switch, reading: &mut Reading) {
         (Some(_), Some(_)) => "range-below-1024",
         _ => "range-malformed",
     };
-    let shown = text::clean(&switch.value);
+    let shown = clean(&switch.value);
     let message = format!("421 Configuration error: Illegal ports range: {shown}");
     reading.findings.push(
         Finding::new(
@@ -371,7 +410,7 @@ fn passive_range(switch: &Switch, reading: &mut Reading) {
 fn bind(switches: &[Switch], reading: &mut Reading) {
     let mut port = Some(21);
     for switch in switches.iter().filter(|switch| switch.name == "bind") {
-        let value = text::clean(&switch.value);
+        let value = clean(&switch.value);
         let written = match value.split_once(',') {
             Some((_, "")) => continue,
             Some((_, written)) => written,

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use firewall::model::ports::{PortRange, PortSet};
 
 use super::edit::not_editable;
-use super::{ConfigError, Daemon, Edit, Host, Process};
+use super::{ConfigError, Daemon, Host, Process, Ways};
 use crate::findings::{Finding, Location};
+use crate::listeners::Owner;
 use crate::passive::{Advertised, PassiveRange, Reading};
 
 /// The name, as `--daemon` takes it.
@@ -46,14 +47,29 @@ impl Daemon for Pyftpdlib {
         Ok(Some(reading))
     }
 
-    fn ways(
-        &self,
-        _: &Host,
-        _: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, _: &Host, _: Option<&Path>, range: PortRange) -> Ways {
         let error = not_editable("/proc", "pyftpdlib has no configuration file");
         Err(error.with_help(format!("start it with --range={range}")))
+    }
+
+    fn range_by_hand(&self, _: &Reading) -> String {
+        "start it with --range=49152-50175".to_owned()
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        "--nat-address=ADDRESS"
+    }
+
+    fn is_editable(&self) -> bool {
+        false
+    }
+
+    fn process_name(&self) -> &'static str {
+        "python"
+    }
+
+    fn is_run_by(&self, process: &Owner) -> bool {
+        process.program.starts_with("python") && process.arguments().contains(NAME)
     }
 }
 

@@ -4,16 +4,16 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::disk::Kind;
-use super::{
-    ConfigError, Host, cpanel, filezilla_server, proftpd, pure_ftpd, sftpgo, units, vsftpd,
-};
+use super::{ConfigError, Host, cpanel, units, vsftpd};
 use crate::passive::Reading;
 
 /// What makes a daemon read its configuration anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// It is started for each session, or by hand: nothing to do, or nothing that could be known.
-    None(&'static str),
+    /// A super server starts it for each session: nothing to do.
+    Needless,
+    /// It was started by hand: nothing that could be known.
+    ByHand,
     /// This command.
     Command(Vec<String>),
 }
@@ -22,7 +22,7 @@ impl Restart {
     /// The command as an administrator would type it.
     pub fn command(&self) -> Option<String> {
         match self {
-            Self::None(_) => None,
+            Self::Needless | Self::ByHand => None,
             Self::Command(words) => Some(words.join(" ")),
         }
     }
@@ -30,23 +30,6 @@ impl Restart {
 
 /// Programs of cPanel.
 const CPANEL_RESTART: &str = "/usr/local/cpanel/scripts/restartsrv_ftpserver";
-
-/// The units and init scripts that packages bring, by daemon.
-const SERVICES: &[(&str, &[&str])] = &[
-    (
-        pure_ftpd::NAME,
-        &[
-            "pure-ftpd",
-            "pure-ftpd-mysql",
-            "pure-ftpd-ldap",
-            "pure-ftpd-postgresql",
-        ],
-    ),
-    (proftpd::NAME, &["proftpd"]),
-    (vsftpd::NAME, &["vsftpd"]),
-    (sftpgo::NAME, &["sftpgo"]),
-    (filezilla_server::NAME, &["filezilla-server"]),
-];
 
 /// How the daemon of a reading is restarted on this host.
 ///
@@ -79,20 +62,14 @@ pub fn restart(host: &Host, reading: &Reading) -> Result<Restart, ConfigError> {
         }
     }
     if !units::super_servers(&host.disk, reading.daemon)?.is_empty() {
-        return Ok(Restart::None(
-            "new sessions read it: a super server starts the daemon",
-        ));
+        return Ok(Restart::Needless);
     }
-    Ok(Restart::None("restart the daemon the way it was started"))
+    Ok(Restart::ByHand)
 }
 
 /// The services of a daemon's packages.
 pub(super) fn services(daemon: &str) -> &'static [&'static str] {
-    let mut known = SERVICES.iter();
-    known
-        .find(|(name, _)| *name == daemon)
-        .map(|(_, services)| *services)
-        .unwrap_or_default()
+    super::named(daemon).map_or(&[], |daemon| daemon.services())
 }
 
 /// The enabled instance that runs vsftpd with the reading's file. RHEL's target starts one for each file of its folder

@@ -9,10 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use self::age::{Age, NANOSECONDS, real_time_at_boot};
-use super::{
-    Discovery, Host, Process, Request, filezilla_server, proftpd, pure_ftpd, pyftpdlib, sftpgo,
-    vsftpd,
-};
+use super::{DAEMONS, Discovery, Host, Process, Request, kernels, named};
 use crate::findings::{Finding, Location};
 use crate::listeners::{self, Listener, Owner};
 use crate::passive::Reading;
@@ -22,23 +19,9 @@ const TOLERANCE: i64 = NANOSECONDS / 10;
 
 /// The daemon that a process is, if any.
 pub fn is_daemon(process: &Owner) -> Option<&'static str> {
-    let is = |name: &str| process.program == name || process.name == name;
-    // The kernel cuts names to 15 bytes.
-    if is("proftpd") {
-        Some(proftpd::NAME)
-    } else if is("vsftpd") {
-        Some(vsftpd::NAME)
-    } else if is("sftpgo") {
-        Some(sftpgo::NAME)
-    } else if is("filezilla-server") || is("filezilla-serve") {
-        Some(filezilla_server::NAME)
-    } else if process.program.starts_with("pure-ftpd") || process.name.starts_with("pure-ftpd") {
-        Some(pure_ftpd::NAME)
-    } else if process.program.starts_with("python") && process.arguments().contains("pyftpdlib") {
-        Some(pyftpdlib::NAME)
-    } else {
-        None
-    }
+    let mut daemons = DAEMONS.iter();
+    let daemon = daemons.find(|daemon| daemon.is_run_by(process))?;
+    Some(daemon.name())
 }
 
 /// Adds findings to each reading whose daemon was started before a file of the reading last changed, or with other
@@ -57,7 +40,7 @@ pub fn about_running(request: &Request, readings: &mut [Reading]) -> anyhow::Res
         .iter()
         .map(|reading| last_change(reading).filter(|(_, at)| *at > booted))
         .collect();
-    let tells = |reading: &Reading| matches!(reading.daemon, pure_ftpd::NAME | vsftpd::NAME);
+    let tells = |reading: &Reading| named(reading.daemon).is_some_and(|it| it.shows_arguments());
     if changes.iter().all(Option::is_none) && !readings.iter().any(tells) {
         return Ok(());
     }
@@ -99,13 +82,14 @@ pub fn about_unread(request: &Request, discovery: &mut Discovery) -> anyhow::Res
     if !discovery.readings.is_empty() {
         return Ok(());
     }
-    let message = if let Some(name) = &request.only {
-        format!("no configuration of {name} was found, so nothing is opened or closed")
+    let (name, message) = if let Some(name) = &request.only {
+        let what = format!("no configuration of {name} was found");
+        (name.as_str(), what)
     } else if request.root.is_some() {
         return Ok(());
     } else {
         let sockets = listeners::listeners().context("cannot see which daemons listen")?;
-        let processes = listeners::processes().into_iter().filter_map(named);
+        let processes = listeners::processes().into_iter().filter_map(likely);
         let mut daemons = processes.filter_map(|owner| Some((is_daemon(&owner)?, owner)));
         // Anybody can give a process such a name, but only root a port such as 21.
         let Some((name, owner)) =
@@ -114,17 +98,15 @@ pub fn about_unread(request: &Request, discovery: &mut Discovery) -> anyhow::Res
             return Ok(());
         };
         let id = owner.id;
-        format!(
-            "{name} (pid {id}) runs, and its configuration was not found, so nothing is opened or closed"
-        )
+        let what = format!("{name} (pid {id}) runs, and its configuration was not found");
+        (name, what)
     };
     let findings = &mut discovery.findings;
     findings.retain(|finding| finding.code != "no-daemon");
-    findings.push(
-        Finding::new("daemon-not-read", message).with_hint(
-            "name it: --daemon-config NAME=PATH; `pasvsync remove` closes what was opened",
-        ),
-    );
+    let message = format!("{message}, so nothing is opened or closed");
+    let hint =
+        format!("name it: --daemon-config {name}=PATH; `pasvsync remove` closes what was opened");
+    findings.push(Finding::new("daemon-not-read", message).with_hint(hint));
     Ok(())
 }
 
@@ -234,16 +216,8 @@ fn supervised(daemon: &str) -> Vec<u32> {
 
 /// The processes that the daemon's own pid file names: hints too.
 fn recorded(daemon: &str) -> Vec<u32> {
-    const FILES: &[&str] = &[
-        "/run/proftpd.pid",
-        "/run/proftpd/proftpd.pid",
-        "/run/pure-ftpd/pure-ftpd.pid",
-        "/run/pure-ftpd.pid",
-        "/run/vsftpd/vsftpd.pid",
-        "/run/vsftpd.pid",
-    ];
-    let files = FILES.iter().filter(|file| file.contains(daemon));
-    files.flat_map(|file| ids(file)).collect()
+    let files = named(daemon).map_or(&[][..], |daemon| daemon.pid_files());
+    files.iter().flat_map(|file| ids(file)).collect()
 }
 
 /// The numbers in a file; none when there is no such file.
@@ -262,7 +236,7 @@ fn taken(sockets: &[Listener], reading: &Reading) -> bool {
 
 /// Those of the processes that are the reading's daemon and take its connections; with `anywhere`, on any port.
 fn listening(ids: &[u32], sockets: &[Listener], reading: &Reading, anywhere: bool) -> Vec<Owner> {
-    let owners = ids.iter().filter_map(|id| named(*id));
+    let owners = ids.iter().filter_map(|id| likely(*id));
     owners
         .filter(|owner| is_daemon(owner) == Some(reading.daemon))
         .filter(|owner| listens(owner, sockets, reading, anywhere))
@@ -270,17 +244,10 @@ fn listening(ids: &[u32], sockets: &[Listener], reading: &Reading, anywhere: boo
 }
 
 /// The process, when its name may be a daemon's: most are sorted out by one small file.
-fn named(id: u32) -> Option<Owner> {
+fn likely(id: u32) -> Option<Owner> {
     let name = std::fs::read(format!("/proc/{id}/comm")).ok()?;
-    let possible = [
-        b"pure-ftpd".as_slice(),
-        b"proftpd",
-        b"vsftpd",
-        b"sftpgo",
-        b"filezilla-serv",
-        b"python",
-    ];
-    let likely = possible.iter().any(|known| name.starts_with(known));
+    let mut daemons = DAEMONS.iter();
+    let likely = daemons.any(|daemon| name.starts_with(kernels(daemon.process_name()).as_bytes()));
     likely.then(|| Owner::of(id)).flatten()
 }
 

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use firewall::model::ports::{PortRange, PortSet};
 use serde_json::Value;
 
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, text, units};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, Ways, units};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
+use crate::terminal::clean;
 
 /// The name, as `--daemon` takes it.
 pub(super) const NAME: &str = "sftpgo";
@@ -65,13 +66,28 @@ impl Daemon for SftpGo {
         Ok(vec![reading])
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
+    }
+
+    fn range_by_hand(&self, _: &Reading) -> String {
+        r#"write "passive_port_range": {"start": 49152, "end": 50175} under "ftpd""#.to_owned()
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        r#""force_passive_ip": "ADDRESS" into the binding"#
+    }
+
+    fn takes_none(&self) -> [&'static str; 3] {
+        [
+            "ftp-disabled",
+            "SFTPGo's FTP service is off (no binding has a port)",
+            "set ftpd.bindings[0].port to switch it on",
+        ]
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["sftpgo"]
     }
 }
 
@@ -312,22 +328,17 @@ fn fill(
     };
     let start = bound("start", "SFTPGO_FTPD__PASSIVE_PORT_RANGE__START");
     let end = bound("end", "SFTPGO_FTPD__PASSIVE_PORT_RANGE__END");
-    let set = start.is_some() || end.is_some();
+    let set = start.as_ref().or(end.as_ref());
+    let location = set.map(|(_, location)| location.clone());
+    let location = location.unwrap_or_else(|| Location::file(path));
     if start.is_some() != end.is_some() {
-        let location = start
-            .as_ref()
-            .or(end.as_ref())
-            .map_or_else(|| Location::file(path), |(_, location)| location.clone());
         reading.findings.push(
             Finding::new("single-bound", "only one end of passive_port_range is set: SFTPGo takes the other from its built-in 50000-50100")
                 .with_hint("set both start and end")
-                .at(location),
+                .at(location.clone()),
         );
     }
-    let location = start
-        .as_ref()
-        .or(end.as_ref())
-        .map_or_else(|| Location::file(path), |(_, location)| location.clone());
+    let set = set.is_some();
     let first = start.map_or(DEFAULT_RANGE.0, |(value, _)| value);
     let last = end.map_or(DEFAULT_RANGE.1, |(value, _)| value);
     // SRC: A range counts when start > 0 and end >= start; else the kernel gives the port.
@@ -410,7 +421,7 @@ fn bindings(
             text_of("force_passive_ip").filter(|(value, _)| !value.is_empty())
         {
             reading.advertised.push(Advertised {
-                address: text::clean(address.as_bytes()),
+                address: clean(address.as_bytes()),
                 directive: "force_passive_ip",
                 location,
             });

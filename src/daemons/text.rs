@@ -1,24 +1,5 @@
 //! Bytes and lines as C programs take them; shared by the parsers.
 
-/// What a terminal may see of `bytes`: UTF-8, or Latin-1 where it is not; every control and direction character is a
-/// blank, so that columns stay where they are.
-pub(crate) fn clean(bytes: &[u8]) -> String {
-    let harmless = |c: char| if is_harmful(c) { ' ' } else { c };
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.chars().map(harmless).collect(),
-        Err(_) => bytes
-            .iter()
-            .map(|&byte| harmless(char::from(byte)))
-            .collect(),
-    }
-}
-
-/// Characters that move the cursor, change colours or reorder what is shown.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
-}
-
 /// How many lines end in `bytes`.
 pub(super) fn newlines(bytes: &[u8]) -> u32 {
     let newlines = bytes.split(|&byte| byte == b'\n').count() - 1;
@@ -176,7 +157,7 @@ fn match_set(pattern: &[u8], at: usize, byte: u8) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{atoi, clean, matches_wildcard, shell_words, unsigned};
+    use super::{atoi, matches_wildcard, shell_words, unsigned};
 
     #[test]
     fn numbers_wrap_as_glibc_does() {
@@ -212,13 +193,6 @@ mod tests {
                 "{pattern} {name}"
             );
         }
-    }
-
-    #[test]
-    fn terminals_see_no_control_characters() {
-        assert_eq!(clean(b"a\x1b[31mb\tc"), "a [31mb c");
-        assert_eq!(clean(b"caf\xe9"), "caf\u{e9}");
-        assert_eq!(clean("\u{202e}x\u{feff}".as_bytes()), " x ");
     }
 
     #[test]

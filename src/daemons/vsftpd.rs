@@ -9,9 +9,10 @@ use firewall::model::ports::{PortRange, PortSet};
 
 use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Setting, Settings, effective_range, number};
 use super::units::{self, SuperServer};
-use super::{ConfigError, ConfigErrorKind, Daemon, Edit, Host, Process, text};
+use super::{ConfigError, ConfigErrorKind, Daemon, Host, NO_PORTS, Process, Ways};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange, Reading};
+use crate::terminal::clean;
 
 /// The name, as `--daemon` takes it.
 pub(super) const NAME: &str = "vsftpd";
@@ -58,13 +59,36 @@ impl Daemon for Vsftpd {
         instance.read(host, true, &[])
     }
 
-    fn ways(
-        &self,
-        host: &Host,
-        chosen: Option<&Path>,
-        range: PortRange,
-    ) -> Result<Vec<Vec<Edit>>, ConfigError> {
+    fn ways(&self, host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
         edit::ways(host, chosen, range)
+    }
+
+    fn range_by_hand(&self, _: &Reading) -> String {
+        "write pasv_min_port=49152 and pasv_max_port=50175".to_owned()
+    }
+
+    fn address_by_hand(&self) -> &'static str {
+        "pasv_address=ADDRESS"
+    }
+
+    fn takes_none(&self) -> [&'static str; 3] {
+        [
+            "passive-disabled",
+            "vsftpd takes no passive connections (pasv_enable=NO)",
+            NO_PORTS,
+        ]
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["vsftpd"]
+    }
+
+    fn pid_files(&self) -> &'static [&'static str] {
+        &["/run/vsftpd/vsftpd.pid", "/run/vsftpd.pid"]
+    }
+
+    fn shows_arguments(&self) -> bool {
+        true
     }
 }
 
@@ -208,7 +232,7 @@ impl Instance {
         }
         if let Some(setting) = settings.last("pasv_address") {
             let advertised = Advertised {
-                address: text::clean(&setting.value),
+                address: clean(&setting.value),
                 directive: "pasv_address",
                 location: setting.location.clone(),
             };
@@ -282,6 +306,10 @@ fn range_location(settings: &Settings) -> Location {
     bound.map_or_else(|| Location::file(""), |setting| setting.location.clone())
 }
 
+/// How a range is written that vsftpd takes as it is.
+const WRITE_BOTH: &str = "write both ports from 1025 to 65534, the lower one first: pasv_min_port=49152 and \
+                          pasv_max_port=65534";
+
 /// What the daemon repairs without a word.
 fn about_range(settings: &Settings, reading: &mut Reading) {
     for key in ["pasv_min_port", "pasv_max_port", "listen_port"] {
@@ -294,7 +322,7 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
         for (earlier, last) in same.zip(last) {
             let message = format!(
                 "{key}={} is ignored: {key} stands again on {}",
-                text::clean(&earlier.value),
+                clean(&earlier.value),
                 last.location
             );
             reading.findings.push(
@@ -319,7 +347,11 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
     };
     let quoted = [minimum, maximum].iter().flatten().any(in_quotes);
     let mut find = |code, message: String, setting: &Setting| {
-        let hint = "write both ports from 1025 to 65534, the lower one first: pasv_min_port=49152 and pasv_max_port=65534";
+        let hint = match code {
+            "quoted-value" => "write the number without quotes".to_owned(),
+            "range-beyond-written" => format!("{WRITE_BOTH}; if {used} is meant, --force opens it"),
+            _ => WRITE_BOTH.to_owned(),
+        };
         reading.findings.push(
             Finding::new(code, message)
                 .with_hint(hint)
@@ -327,7 +359,7 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
         );
     };
     for setting in [minimum, maximum].into_iter().flatten() {
-        let value = text::clean(&setting.value);
+        let value = clean(&setting.value);
         if in_quotes(&setting) {
             find(
                 "quoted-value",
@@ -358,30 +390,25 @@ fn about_range(settings: &Settings, reading: &mut Reading) {
         (Some(low), Some(high)) => {
             let (first, last) = (number(&low.value), number(&high.value));
             let repaired = (u32::from(used.first()), u32::from(used.last())) != (first, last);
+            let within = |port: u16| (first..=last).contains(&u32::from(port));
+            let beyond = quoted || !within(used.first()) || !within(used.last());
             let code = match (first, last) {
                 _ if !repaired => return,
+                _ if beyond => "range-beyond-written",
                 (first, last) if first > 65_535 || last > 65_535 => "range-above-65535",
-                (0, 0) => "range-repaired",
-                (first, last) if first > last => "range-reversed",
                 (first, _) if first < 1024 => "range-below-1024",
                 _ => "range-repaired",
             };
+            let uses = if beyond {
+                format!("makes {used} of them, more than they say")
+            } else {
+                format!("uses {used}")
+            };
             find(
                 code,
-                format!("pasv_min_port={first} and pasv_max_port={last}: vsftpd uses {used}"),
+                format!("pasv_min_port={first} and pasv_max_port={last}: vsftpd {uses}"),
                 low,
             );
-            let written = first..=last;
-            let uses = [used.first(), used.last()].map(u32::from);
-            if quoted || !uses.iter().all(|port| written.contains(port)) {
-                find(
-                    "range-beyond-written",
-                    format!(
-                        "{used} is more than pasv_min_port={first} and pasv_max_port={last} say: left alone without --force"
-                    ),
-                    low,
-                );
-            }
         }
         (None, None) => {}
     }
@@ -429,7 +456,7 @@ fn per_user(
     let Some(folder) = settings.last("user_config_dir") else {
         return Ok(ports);
     };
-    let folder = PathBuf::from(text::clean(&folder.value));
+    let folder = PathBuf::from(clean(&folder.value));
     for name in host.disk.list(&folder)?.unwrap_or_default() {
         let path = folder.join(name);
         let Some(source) = host.disk.read(&path)? else {

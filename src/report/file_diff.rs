@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::daemons::clean;
+use crate::terminal::clean;
 
 /// How many lines are shown around a change.
 const CONTEXT: usize = 3;

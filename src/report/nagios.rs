@@ -5,7 +5,7 @@ use firewall::model::ports::{PortRange, PortSet};
 use super::{Report, text};
 use crate::exit::Health;
 use crate::findings::Severity;
-use crate::printer::clean;
+use crate::terminal::clean;
 
 /// The verdicts that are counted, each with its set of ports and whether a single one is critical.
 type Counted<'report> = [(&'report str, PortSet, bool); 3];

@@ -75,7 +75,7 @@ impl SetRangeReport {
             written: false,
             dry_run: false,
             restarted: false,
-            restart: Restart::None(""),
+            restart: Restart::ByHand,
         }
     }
 }

@@ -6,7 +6,7 @@ use firewall::model::ports::{PortRange, PortSet};
 
 use super::text::{all_open, count, family, filter, joined, shared, verdict, when};
 use super::{DaemonReport, LayerReport, ReachReport, Report};
-use crate::printer::{Glyphs, Style, Tone, clean, place};
+use crate::terminal::{Glyphs, Style, Tone, clean};
 
 /// As wide as a terminal is when nobody has changed it.
 const COLUMNS: usize = 80;
@@ -43,9 +43,9 @@ pub fn status(report: &Report, style: Style, glyphs: Glyphs) -> String {
 fn about(daemon: &DaemonReport, style: Style, text: &mut String) {
     let name = style.paint(Tone::Strong, daemon.daemon);
     let passive = if daemon.refuses.is_some() {
-        style.paint(Tone::Bad, "would not start").into_owned()
+        style.paint(Tone::Bad, "would not start")
     } else if daemon.passive.is_empty() {
-        style.paint(Tone::Warning, "no passive range").into_owned()
+        style.paint(Tone::Warning, "no passive range")
     } else {
         let ranges = daemon.passive.iter();
         let ranges = ranges.filter_map(|ports| PortRange::new(ports.first, ports.last));
@@ -54,15 +54,15 @@ fn about(daemon: &DaemonReport, style: Style, text: &mut String) {
     let control = joined(&daemon.control);
     let _ = writeln!(text, "{name}  {passive}  control {control}");
     // Of the files read, the first is the daemon's main one: enough to find it by.
-    let shown = if daemon.passive.is_empty() {
-        1
+    let (shown, noun) = if daemon.passive.is_empty() {
+        (1, "file")
     } else {
-        MOST_SPANS
+        (MOST_SPANS, "line")
     };
     for source in daemon.sources.iter().take(shown) {
-        let _ = writeln!(text, "  {}", place(source));
+        let _ = writeln!(text, "  {source}");
     }
-    more(daemon.sources.len(), shown, "line", text);
+    more(daemon.sources.len(), shown, noun, text);
 }
 
 /// What becomes of a daemon's ports: a bar for each family and range, and the spans that differ.
@@ -99,7 +99,7 @@ fn bars(
             let reason = if several {
                 format!("{ports} {}: {because}", entry.verdict)
             } else {
-                because.into_owned()
+                because
             };
             wrapped(&reason, "        ", text);
         }
@@ -140,7 +140,7 @@ fn bar(
         let worst = worst.unwrap_or("unknown");
         let (_, tone) = verdict(worst);
         let glyph = glyphs.of(worst).to_string();
-        drawn.push_str(&tone.map_or(glyph.clone(), |tone| style.paint(tone, &glyph).into_owned()));
+        drawn.push_str(&tone.map_or(glyph.clone(), |tone| style.paint(tone, &glyph)));
     }
     let mut words = spans
         .iter()

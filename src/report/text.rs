@@ -8,7 +8,7 @@ use super::diff::{self, Line};
 use super::{DaemonReport, Explanation, FileReport, LayerReport, ReachReport, Report};
 use crate::daemons::Restart;
 use crate::findings::Location;
-use crate::printer::{Style, Tone, clean, place};
+use crate::terminal::{Style, Tone, clean};
 
 /// A table whose columns line up; the last one is not padded.
 #[derive(Debug, Default)]
@@ -117,7 +117,9 @@ fn daemons(report: &Report, style: Style, text: &mut String) {
             (daemon.daemon.to_owned(), Some(Tone::Strong)),
             passive,
             cell(format!("control {}", joined(&daemon.control))),
-            cell(joined(daemon.sources.iter().take(shown).map(place))),
+            cell(joined(
+                daemon.sources.iter().take(shown).map(ToString::to_string),
+            )),
         ]);
     }
     table.render("", style, text);
@@ -158,12 +160,14 @@ pub(super) fn shared(daemon: &DaemonReport, entry: &ReachReport) -> PortSet {
 fn edits(layer: &LayerReport, diff: bool, style: Style, text: &mut String) {
     if diff {
         for line in diff::lines(layer.edits.iter().map(String::as_str)) {
-            let tone = match line {
-                Line::Chain(_) => Tone::Strong,
-                Line::Removed(_) => Tone::Bad,
-                Line::Added(_) => Tone::Good,
+            let shown = line.to_string();
+            let shown = clean(&shown);
+            let _ = match line {
+                Line::Place(_) => writeln!(text, "{}", style.paint(Tone::Strong, &shown)),
+                Line::Removed(_) => writeln!(text, "{}", style.paint(Tone::Bad, &shown)),
+                Line::Added(_) => writeln!(text, "{}", style.paint(Tone::Good, &shown)),
+                Line::Command(_) => writeln!(text, "{shown}"),
             };
-            let _ = writeln!(text, "{}", style.paint(tone, &clean(&line.to_string())));
         }
     } else {
         for edit in &layer.edits {
@@ -260,7 +264,7 @@ pub fn check(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
         let edits = count(planned, "edit");
         format!("{edits} needed, nothing was changed; run `pasvsync sync`")
     };
-    let drift = style.paint(Tone::Bad, "out of sync").into_owned();
+    let drift = style.paint(Tone::Bad, "out of sync");
     let _ = writeln!(text, "{drift}: {verdict}");
     text
 }
@@ -279,7 +283,7 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
     if report.in_sync {
         // A change is worth a line; the journal may have one already.
         if !(quiet && report.announced) {
-            let changed = style.paint(Tone::Good, CHANGED).into_owned();
+            let changed = style.paint(Tone::Good, CHANGED);
             let _ = writeln!(text, "{changed}: {}", all_open(report));
         }
         return text;
@@ -294,7 +298,7 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
     if report.backends.is_empty() {
         text.push_str("nothing was touched\n");
     } else {
-        let failed = style.paint(Tone::Bad, "not in sync").into_owned();
+        let failed = style.paint(Tone::Bad, "not in sync");
         let _ = writeln!(
             text,
             "{failed}: some ports are still not open; the errors say why"
@@ -343,7 +347,14 @@ pub fn set_range(report: &Report, diff: bool, quiet: bool, style: Style) -> Stri
             Restart::Command(words) => {
                 writeln!(text, "to use it, restart: {}", clean(&words.join(" ")))
             }
-            Restart::None(why) => writeln!(text, "to use it: {why}"),
+            Restart::Needless => {
+                text.push_str("new sessions use it: a super server starts the daemon\n");
+                Ok(())
+            }
+            Restart::ByHand => {
+                text.push_str("to use it: restart the daemon the way it was started\n");
+                Ok(())
+            }
         };
     }
     if !done.dry_run {
@@ -356,7 +367,7 @@ pub fn set_range(report: &Report, diff: bool, quiet: bool, style: Style) -> Stri
 fn written(file: &FileReport, diff: bool, style: Style, text: &mut String) {
     if !diff {
         for (number, line) in &file.lines {
-            let place = place(&Location::line(&file.path, *number));
+            let place = Location::line(&file.path, *number);
             let _ = writeln!(text, "  {place}: {}", clean(line));
         }
         return;
@@ -391,17 +402,24 @@ pub fn remove(report: &Report, diff: bool, quiet: bool, style: Style) -> String 
     let mut stopped = stopped.filter(|finding| finding.code == "firewalld-stopped");
     let configured = report.backends.iter();
     let mut configured = configured.filter(|found| matches!(found.backend, "firewalld" | "csf"));
-    let _ = if report.changed && (configured.next().is_some() || stopped.next().is_some()) {
-        writeln!(
-            text,
+    let done = if report.changed && (configured.next().is_some() || stopped.next().is_some()) {
+        format!(
             "removed: what was pasvsync's, by {}",
             count(removed, "edit")
         )
     } else if report.changed {
-        writeln!(text, "removed: {} of pasvsync's", count(removed, "rule"))
+        format!("removed: {} of pasvsync's", count(removed, "rule"))
+    } else if report.in_sync {
+        "nothing to remove".to_owned()
     } else {
-        writeln!(text, "nothing to remove")
+        "nothing removed".to_owned()
     };
+    let left = if report.left.is_empty() {
+        String::new()
+    } else {
+        format!("; left in what boot loads: {}", clean(&report.left))
+    };
+    let _ = writeln!(text, "{done}{left}");
     text
 }
 
@@ -421,7 +439,7 @@ pub fn explain(explanation: &Explanation, verbose: bool, style: Style) -> String
             wanted.daemon,
             wanted.role,
             range.unwrap_or_default(),
-            place(&wanted.location)
+            wanted.location
         );
     }
     let mut table = Table::default();

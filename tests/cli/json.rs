@@ -111,6 +111,56 @@ fn errors_are_objects_too() {
     object(&strange, &["pasvsync demo --output json"], 1);
 }
 
+/// A command line that makes no sense is an error like any other, whoever finds that out.
+#[test]
+fn a_command_line_that_makes_no_sense_is_an_object_too() {
+    let closed = host("PassivePorts 50000 50009\n");
+    for (command, message, hint) in [
+        (
+            "explain 70000 --output json",
+            "invalid value '70000' for '<PORT>': `70000` is no TCP port (one number, 1 to 65535)",
+            "see --help",
+        ),
+        (
+            "--output=json syncc",
+            "unrecognized subcommand 'syncc'",
+            "a similar subcommand exists: 'sync'",
+        ),
+        (
+            "check --output json --forse",
+            "unexpected argument '--forse' found",
+            "a similar argument exists: '--force'",
+        ),
+        (
+            "explain --output json",
+            "the following required arguments were not provided: <PORT>",
+            "see --help",
+        ),
+        (
+            "check --to x --output json",
+            "--to is for --output prometheus",
+            "see --help",
+        ),
+        (
+            "set-range 51000-51009 --output json",
+            "set-range needs --daemon NAME",
+            "known are pure-ftpd",
+        ),
+    ] {
+        let command = format!("pasvsync {command}");
+        let Some(failure) = object(&closed, &[&command], 2) else {
+            return;
+        };
+        assert_eq!(failure["error"]["message"], message);
+        let said = failure["error"]["hint"].as_str().unwrap();
+        assert!(said.contains(hint), "{command}: {said}");
+    }
+    // Help is help.
+    if let Some(output) = closed.run(&["pasvsync sync --output json --help"]) {
+        assert!(output.stdout.starts_with(b"Open what"), "{output:?}");
+    }
+}
+
 /// Every object of the schema is closed, and everything in it is described.
 #[test]
 fn the_schema_is_strict_and_described() {

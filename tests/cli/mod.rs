@@ -3,6 +3,7 @@
 mod demo;
 mod generate;
 mod json;
+mod layers;
 mod links;
 mod monitoring;
 mod readme;

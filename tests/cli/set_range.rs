@@ -57,6 +57,26 @@ fn what_is_refused() {
     assert_eq!(written, "Port 21\nPassivePorts 50000 50009\n");
 }
 
+/// A restart that nothing is known of is no restart: nothing is written either.
+#[test]
+fn a_restart_that_cannot_be() {
+    let Some(host) = crate::support::host::Host::on_its_own(&[]) else {
+        return;
+    };
+    let text = "Port 21\nPassivePorts 50000 50009\n";
+    host.write("/etc/proftpd/proftpd.conf", text, 0o644);
+    let range = ["set-range", "51000-51009", "--daemon", "proftpd"];
+    let output = host.pasvsync(&[range.as_slice(), &["--restart"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.stdout, "");
+    assert_eq!(
+        output.stderr,
+        "error: proftpd cannot be restarted: no service starts it\n\
+         hint: run again without --restart, and restart the daemon the way it was started\n"
+    );
+    assert_eq!(host.read("/etc/proftpd/proftpd.conf"), text);
+}
+
 /// Mode, owner and everything else about the file are as before; a second run does not touch it.
 #[test]
 fn only_the_content_changes() {

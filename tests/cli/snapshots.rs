@@ -71,6 +71,8 @@ fn sync() {
     snapshot("sync-again", &closed(), &["pasvsync sync", "pasvsync sync"]);
     snapshot("sync-quiet", &closed(), &["pasvsync sync -q"]);
     snapshot("sync-control", &closed(), &["pasvsync sync --control"]);
+    let commands = ["pasvsync sync --control", "pasvsync sync --control"];
+    snapshot("sync-control-again", &closed(), &commands);
     snapshot("sync-unfiltered", &Host::new(RANGE), &["pasvsync sync"]);
 }
 
@@ -198,6 +200,8 @@ fn configurations_that_make_no_sense() {
     snapshot("settings-missing-file", &host, &["pasvsync check"]);
     host.file("etc/pasvsync.toml", "control = true\n");
     snapshot("settings-control", &host, &["pasvsync sync"]);
+    let flag = "pasvsync sync --control";
+    snapshot("settings-control-and-flag", &host, &[flag]);
     snapshot(
         "settings-flag-wins",
         &host,
@@ -238,6 +242,7 @@ fn a_boot_file_that_is_broken() {
     let file = host.root().join("etc/nftables.conf");
     let junk = format!("sed -i '$a junk here' {}", file.display());
     snapshot("check-boot-file", &host, &["pasvsync check"]);
+    snapshot("check-boot-file-diff", &host, &["pasvsync check --diff"]);
     let commands = ["pasvsync sync", junk.as_str(), "pasvsync remove"];
     snapshot("remove-broken-boot-file", &host, &commands);
 }
@@ -255,7 +260,10 @@ fn usage() {
         &closed(),
         &["pasvsync check --daemon-config wu-ftpd=/x"],
     );
+    snapshot("usage-dry-run", &closed(), &["pasvsync sync --dry-run"]);
     snapshot("help", &closed(), &["pasvsync -h"]);
+    snapshot("help-check", &closed(), &["pasvsync check -h"]);
+    snapshot("help-set-range", &closed(), &["pasvsync set-range -h"]);
 }
 
 #[test]

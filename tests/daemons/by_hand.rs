@@ -215,6 +215,53 @@ fn what_was_started_by_hand_is_found() {
     );
 }
 
+/// `ProFTPD` writes over its command line: that it runs is seen, what it needs is not. What was opened for it stays open.
+#[test]
+fn what_runs_without_a_configuration_that_is_found_is_named() {
+    let Some(root) = packages() else {
+        return;
+    };
+    let image = image("/etc/hand/p.conf", "PassivePorts 50000 50009\n").with(
+        "/etc/hand/rules.nft",
+        "table inet filter { chain input { type filter hook input priority filter; policy drop; iif lo accept; \
+         tcp dport 50000-50009 accept comment pasvsync; }; }\n",
+    );
+    let rules = "nft -a list ruleset";
+    // Another's, on a port that anybody may have: no daemon of root's.
+    let other = "setpriv --reuid 999 --clear-groups bash -c 'exec -a proftpd python3 -m http.server 2121' > /dev/null 2>&1 & \
+                 until ss -ltn | grep -q ':2121 '; do sleep 0.05; done";
+    let script = format!(
+        "{NOTHING}; nft -f /etc/hand/rules.nft; {other}; echo '== before'; pasvsync check; echo status $?; \
+         proftpd -n -c /etc/hand/p.conf & id=$!; {LISTENS}; echo '== pid'; echo $id; \
+         echo '== check'; pasvsync check; echo status $?; \
+         echo '== rules'; {rules}; echo '== sync'; pasvsync sync; echo status $?; echo '== after'; {rules}; \
+         echo '== named'; pasvsync sync --daemon-config proftpd=/etc/hand/p.conf; echo status $?; \
+         echo '== ready'; echo; sleep 600"
+    );
+    let mut running = start(&root, &image, &script);
+    let said = wait_for(&mut running, "== ready\n");
+    let before = part(&said, "before");
+    assert!(
+        before.contains("no configuration of any FTP daemon was found"),
+        "{said}"
+    );
+    let named = format!(
+        "error: proftpd (pid {}) runs, and its configuration was not found, so nothing is opened or closed\n\
+         hint: name it: --daemon-config proftpd=PATH; `pasvsync remove` closes what was opened\n",
+        part(&said, "pid").trim()
+    );
+    for mark in ["check", "sync"] {
+        let said = part(&said, mark);
+        assert!(said.contains(&named) && said.contains("status 1"), "{said}");
+    }
+    assert_eq!(part(&said, "rules"), part(&said, "after"));
+    let named = part(&said, "named");
+    assert!(
+        named.contains("in sync: 50000-50009 open") && named.contains("status 0"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_host_with_private_addresses_only_is_told() {
     let Some(root) = packages() else {

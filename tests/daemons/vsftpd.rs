@@ -51,7 +51,10 @@ fn ranges_are_repaired_as_the_daemon_does() {
 #[test]
 fn what_is_repaired_is_reported() {
     for (text, code) in [
-        ("pasv_min_port=60000\npasv_max_port=50000", "range-reversed"),
+        (
+            "pasv_min_port=60000\npasv_max_port=50000",
+            "range-beyond-written",
+        ),
         ("pasv_min_port=60000", "single-bound"),
         (
             "pasv_min_port=\"50000\"\npasv_max_port=50009",

@@ -6,6 +6,7 @@ mod image;
 mod killed;
 pub(crate) mod lab;
 mod memory;
+mod numbers;
 mod obstacles;
 mod permanent;
 mod story;

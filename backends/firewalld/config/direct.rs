@@ -3,8 +3,8 @@
 //! With one that iptables does not take, wherever it stands, firewalld starts in the state FAILED. What iptables takes is
 //! for iptables to say: it need not be asked only when no packet on its way in meets a rule and every word of it is plain.
 
+use super::elements::Context;
 use super::objects::{Direct, DirectKind};
-use super::rules::Context;
 use super::xml::{Document, Element, Tag};
 use super::{Network, Place, Schema, others, text};
 use crate::error::Result;

@@ -1,7 +1,7 @@
 //! Services, ipsets, and the files that need only be well-formed.
 
+use super::elements::{Context, Fault, network, protocol, tcp};
 use super::objects::{IpSet, Named, Service};
-use super::rules::{Context, Fault, network, protocol, tcp};
 use super::xml::{Document, Element, Tag};
 use super::{Checked, Schema};
 use crate::error::Result;

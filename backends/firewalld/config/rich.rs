@@ -1,8 +1,8 @@
 //! Rich rules, as elements of a zone or policy.
 
 use super::Checked;
+use super::elements::{self, Fault, number};
 use super::objects::{Action, Address, ForwardPort, Named, Network, Part, Place, Rich, Source};
-use super::rules::{self, Fault, number};
 use super::text::{self, PortNames};
 use super::xml::Element;
 use crate::model::reach::Family;
@@ -116,12 +116,12 @@ impl Draft {
                     Part::SourcePorts
                 };
                 self.vacant()?;
-                let range = rules::tcp(ports, get("port"), get("protocol"));
+                let range = elements::tcp(ports, get("port"), get("protocol"));
                 self.element(part(ignored(range)?))?;
             }
             "protocol" => {
                 self.vacant()?;
-                let protocol = ignored(rules::protocol(get("value")))?;
+                let protocol = ignored(elements::protocol(get("value")))?;
                 self.element(Part::Protocol(protocol))?;
             }
             "tcp-mss-clamp" => self.element(Part::MssClamp)?,
@@ -138,7 +138,7 @@ impl Draft {
             "masquerade" => self.element(Part::Masquerade)?,
             "forward-port" => {
                 self.vacant()?;
-                let (forward, _) = ignored(rules::forward(element, ports))?;
+                let (forward, _) = ignored(elements::forward(element, ports))?;
                 self.element(Part::Forward(forward))?;
             }
             "source" => {
@@ -409,11 +409,4 @@ fn end(element: &Element) -> Checked<Address, Fault> {
         _ => return Err(Fault::Ignored(format!("an invalid {}", element.name))),
     };
     Ok(Address { what, inverted })
-}
-
-/// An address, a network or a hardware address.
-pub(super) fn address(text: &str) -> Option<Source> {
-    Network::parse(text)
-        .map(Source::Network)
-        .or_else(|| text::mac(text).map(Source::Mac))
 }

@@ -1,26 +1,23 @@
 //! Zones and policies, read the way firewalld's own handlers do it: element by element, wherever it stands.
 
-use super::objects::{
-    Forward, ForwardPort, Named, Network, Place, Policy, Rules, Source, Target, Zone,
-};
-use super::rich::{self, Draft};
-use super::text::{self, PortNames};
+use super::elements::{Context, Fault, forward, number, protocol, tcp};
+use super::objects::{Forward, Named, Network, Place, Policy, Rules, Source, Target, Zone};
+use super::rich::Draft;
+use super::text;
 use super::xml::{Document, Element, Tag};
-use super::{Checked, Schema, Version};
+use super::{Checked, Schema};
 use crate::error::Result;
 
-const ZONE: Schema = Schema {
+/// What zones and policies both have: rules.
+const RULES: Schema = Schema {
     required: &[
         ("short", &[]),
         ("description", &[]),
-        ("zone", &[]),
         ("service", &["name"]),
         ("port", &["port", "protocol"]),
         ("icmp-block", &["name"]),
         ("icmp-type", &["name"]),
-        ("forward", &[]),
         ("forward-port", &["port", "protocol"]),
-        ("interface", &["name"]),
         ("rule", &[]),
         ("source", &[]),
         ("destination", &[]),
@@ -34,88 +31,46 @@ const ZONE: Schema = Schema {
         ("drop", &[]),
         ("mark", &["set"]),
         ("limit", &["value"]),
+    ],
+    optional: &[
+        ("forward-port", &["to-port", "to-addr"]),
+        ("rule", &["family", "priority"]),
+        ("source", &["address", "mac", "invert", "family", "ipset"]),
+        ("destination", &["address", "invert", "ipset"]),
+        ("log", &["prefix", "level"]),
+        ("nflog", &["group", "prefix", "queue-size"]),
+        ("reject", &["type"]),
+        ("tcp-mss-clamp", &["value"]),
+    ],
+    since_2: &[("limit", &["burst"])],
+};
+
+/// What a zone has besides.
+const ZONE: Schema = Schema {
+    required: &[
+        ("zone", &[]),
+        ("forward", &[]),
+        ("interface", &["name"]),
         ("icmp-block-inversion", &[]),
     ],
     optional: &[
         ("zone", &["name", "immutable", "target", "version"]),
         ("masquerade", &["enabled"]),
-        ("forward-port", &["to-port", "to-addr"]),
-        ("rule", &["family", "priority"]),
-        ("source", &["address", "mac", "invert", "family", "ipset"]),
-        ("destination", &["address", "invert", "ipset"]),
-        ("log", &["prefix", "level"]),
-        ("nflog", &["group", "prefix", "queue-size"]),
-        ("reject", &["type"]),
-        ("tcp-mss-clamp", &["value"]),
     ],
-    since_2: &[
-        ("zone", &["ingress-priority", "egress-priority"]),
-        ("limit", &["burst"]),
-    ],
+    since_2: &[("zone", &["ingress-priority", "egress-priority"])],
 };
 
+/// What a policy has besides.
 const POLICY: Schema = Schema {
     required: &[
-        ("short", &[]),
-        ("description", &[]),
         ("policy", &["target"]),
-        ("service", &["name"]),
-        ("port", &["port", "protocol"]),
-        ("icmp-block", &["name"]),
-        ("icmp-type", &["name"]),
         ("masquerade", &[]),
-        ("forward-port", &["port", "protocol"]),
-        ("rule", &[]),
-        ("source", &[]),
-        ("destination", &[]),
-        ("protocol", &["value"]),
-        ("source-port", &["port", "protocol"]),
-        ("log", &[]),
-        ("nflog", &[]),
-        ("audit", &[]),
-        ("accept", &[]),
-        ("reject", &[]),
-        ("drop", &[]),
-        ("mark", &["set"]),
-        ("limit", &["value"]),
         ("ingress-zone", &["name"]),
         ("egress-zone", &["name"]),
     ],
-    optional: &[
-        ("policy", &["version", "priority"]),
-        ("forward-port", &["to-port", "to-addr"]),
-        ("rule", &["family", "priority"]),
-        ("source", &["address", "mac", "invert", "family", "ipset"]),
-        ("destination", &["address", "invert", "ipset"]),
-        ("log", &["prefix", "level"]),
-        ("nflog", &["group", "prefix", "queue-size"]),
-        ("reject", &["type"]),
-        ("tcp-mss-clamp", &["value"]),
-    ],
-    since_2: &[("disable", &[]), ("limit", &["burst"])],
+    optional: &[("policy", &["version", "priority"])],
+    since_2: &[("disable", &[])],
 };
-
-/// What reading a file needs besides the file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Context<'a> {
-    pub(super) version: Version,
-    pub(super) ports: &'a PortNames,
-}
-
-/// Why an element is not taken.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// firewalld does not start with it.
-    Fatal(String),
-    /// firewalld 1 goes on without it, firewalld 2 does not start.
-    Ignored(String),
-}
-
-impl From<String> for Fault {
-    fn from(message: String) -> Self {
-        Self::Fatal(message)
-    }
-}
 
 /// A zone's file.
 pub(super) fn zone(document: &Document<'_>, name: &str, context: Context<'_>) -> Result<Zone> {
@@ -188,21 +143,28 @@ fn zone_target(target: &str) -> Checked<Target, Fault> {
 
 /// A source that a zone is bound to.
 fn binding(element: &Element) -> Checked<Source, Fault> {
-    let (address, set) = (element.get("address"), element.get("ipset"));
-    if element.get("invert").is_some() && address.is_some() != set.is_some() {
+    let (text, set) = (element.get("address"), element.get("ipset"));
+    if element.get("invert").is_some() && text.is_some() != set.is_some() {
         return Err(Fault::Ignored(
             "a zone's source cannot be inverted".to_owned(),
         ));
     }
-    match (address, set) {
+    match (text, set) {
         (None, None) => Err(Fault::Ignored(
             "a source without address and ipset".to_owned(),
         )),
         (Some(_), Some(_)) => Err(Fault::Ignored("a source with address and ipset".to_owned())),
         (None, Some(set)) => Ok(Source::Set(set.to_owned())),
-        (Some(address), None) => rich::address(address)
-            .ok_or_else(|| Fault::Fatal(format!("`{address}` is no address that is understood"))),
+        (Some(text), None) => address(text)
+            .ok_or_else(|| Fault::Fatal(format!("`{text}` is no address that is understood"))),
     }
+}
+
+/// An address, a network or a hardware address.
+fn address(text: &str) -> Option<Source> {
+    Network::parse(text)
+        .map(Source::Network)
+        .or_else(|| text::mac(text).map(Source::Mac))
 }
 
 /// A policy's file.
@@ -260,13 +222,6 @@ fn policy_target(target: &str) -> Checked<Target, Fault> {
     }
 }
 
-/// A whole number as it is usually written.
-pub(super) fn number(text: &str) -> Checked<i32, Fault> {
-    text.trim()
-        .parse()
-        .map_err(|_| Fault::Fatal(format!("`{text}` is no number")))
-}
-
 /// What an element of a zone or policy alone does; whether it is one.
 type Own<'a> = dyn FnMut(&Element, Place, bool) -> Checked<bool, Fault> + 'a;
 
@@ -289,6 +244,7 @@ fn read(
                     continue;
                 }
                 let fatal = |message: String| document.refused(element.span.start, &message);
+                let schema = if RULES.knows(element) { &RULES } else { schema };
                 schema.check(element, context.version).map_err(fatal)?;
                 let place = document.place(element.span.start);
                 match reader.start(element, place.clone(), own) {
@@ -422,59 +378,4 @@ impl RulesReader<'_> {
         }
         Ok(())
     }
-}
-
-/// The ports when they are of TCP.
-pub(super) fn tcp(
-    names: &PortNames,
-    ports: &str,
-    protocol: &str,
-) -> Checked<Option<crate::model::ports::PortRange>, Fault> {
-    let range = names.range(ports)?;
-    if !text::is_transport(protocol) {
-        return Err(Fault::Fatal(format!(
-            "`{protocol}` is none of tcp, udp, sctp, dccp"
-        )));
-    }
-    Ok((protocol == "tcp").then_some(range))
-}
-
-/// A protocol.
-pub(super) fn protocol(value: &str) -> Checked<text::Protocol, Fault> {
-    text::protocol(value)
-        .ok_or_else(|| Fault::Fatal(format!("the protocol `{value}` is not known")))
-}
-
-/// A forwarded port, when it is of TCP, and whether it has another address.
-pub(super) fn forward(
-    element: &Element,
-    names: &PortNames,
-) -> Checked<(Option<ForwardPort>, bool), Fault> {
-    let get = |name: &str| element.get(name).unwrap_or_default();
-    let ports = tcp(names, get("port"), get("protocol"))?;
-    let to_ports = match get("to-port") {
-        "" => None,
-        text => Some(names.range(text)?),
-    };
-    let to_address = match get("to-addr") {
-        "" => None,
-        text => {
-            let address = text.trim_start_matches('[').trim_end_matches(']').parse();
-            Some(address.map_err(|_| format!("`{text}` is no address"))?)
-        }
-    };
-    if to_ports.is_none() && to_address.is_none() {
-        return Err(Fault::Fatal("neither `to-port` nor `to-addr`".to_owned()));
-    }
-    let forward = ports.map(|ports| ForwardPort {
-        ports,
-        to_ports,
-        to_address,
-    });
-    Ok((forward, to_address.is_some()))
-}
-
-/// A network, for services.
-pub(super) fn network(text: &str) -> Checked<Network, Fault> {
-    Network::parse(text).ok_or_else(|| format!("`{text}` is no address").into())
 }

@@ -102,61 +102,10 @@ pub(crate) enum Protocol {
 
 /// Protocols in `/etc/protocols` and by number; `None` for what is not known here.
 pub(crate) fn protocol(text: &str) -> Option<Protocol> {
-    const OTHERS: &[&str] = &[
-        "icmp",
-        "igmp",
-        "ggp",
-        "ipencap",
-        "st",
-        "egp",
-        "igp",
-        "pup",
-        "udp",
-        "hmp",
-        "xns-idp",
-        "rdp",
-        "iso-tp4",
-        "dccp",
-        "xtp",
-        "ddp",
-        "idpr-cmtp",
-        "ipv6",
-        "ipv6-route",
-        "ipv6-frag",
-        "idrp",
-        "rsvp",
-        "gre",
-        "esp",
-        "ah",
-        "skip",
-        "ipv6-icmp",
-        "ipv6-nonxt",
-        "ipv6-opts",
-        "rspf",
-        "vmtp",
-        "eigrp",
-        "ospf",
-        "ax.25",
-        "ipip",
-        "etherip",
-        "encap",
-        "pim",
-        "ipcomp",
-        "vrrp",
-        "l2tp",
-        "isis",
-        "sctp",
-        "fc",
-        "mobility-header",
-        "udplite",
-        "mpls-in-ip",
-        "manet",
-        "hip",
-        "shim6",
-        "wesp",
-        "rohc",
-        "ethernet",
-    ];
+    const OTHERS: &str = "icmp igmp ggp ipencap st egp igp pup udp hmp xns-idp rdp iso-tp4 dccp xtp ddp idpr-cmtp ipv6 \
+        ipv6-route ipv6-frag idrp rsvp gre esp ah skip ipv6-icmp ipv6-nonxt ipv6-opts rspf vmtp eigrp \
+        ospf ax.25 ipip etherip encap pim ipcomp vrrp l2tp isis sctp fc mobility-header udplite mpls-in- \
+        ip manet hip shim6 wesp rohc ethernet";
     if let Ok(number) = text.parse::<u8>()
         && text.bytes().all(|byte| byte.is_ascii_digit())
     {
@@ -170,10 +119,10 @@ pub(crate) fn protocol(text: &str) -> Option<Protocol> {
         "tcp" | "TCP" => Some(Protocol::Tcp),
         "ip" | "IP" | "hopopt" | "HOPOPT" => Some(Protocol::Zero),
         _ => {
-            let lower = text.to_ascii_lowercase();
-            let known = OTHERS.contains(&text)
-                || (text == text.to_ascii_uppercase() && OTHERS.contains(&lower.as_str()));
-            known.then_some(Protocol::Other)
+            let is_upper = text == text.to_ascii_uppercase();
+            let known = |name: &str| name == text || is_upper && name.eq_ignore_ascii_case(text);
+            let mut others = OTHERS.split_ascii_whitespace();
+            others.any(known).then_some(Protocol::Other)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Names of fields.
 
-use super::values::{hexadecimal, is_host_order, prefix_length};
-use super::{Clean, only_mask};
+use super::Clean;
+use super::bytes::{hexadecimal, is_host_order, only_mask, prefix_length};
 use crate::model::ruleset::{
     ConnectionKey, FibResult, Field, Mark, Operation, Operator, Part, PayloadBase, Statement, Test,
 };

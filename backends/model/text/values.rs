@@ -2,45 +2,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::Clean;
+use super::bytes::{hexadecimal, is_host_order, number, only_mask, prefix_length};
 use super::names::{Context, IPV4, IPV6, field_name, protocol_name};
-use super::{Clean, only_mask};
 use crate::model::ruleset::{
     ConnectionKey, FibResult, Field, Operation, Operator, Part, PayloadBase, ROUTE_TYPES, Test,
     Value,
 };
-
-/// Whether the bytes of a field are a number in the host's order.
-pub(super) fn is_host_order(field: &Field) -> bool {
-    matches!(
-        field,
-        Field::PacketLength
-            | Field::Mark(_)
-            | Field::InputInterface
-            | Field::InputInterfaceType
-            | Field::InputInterfaceGroup
-            | Field::OutputInterface
-            | Field::OutputInterfaceType
-            | Field::OutputInterfaceGroup
-            | Field::ConnectionState
-            | Field::ConnectionStatus
-            | Field::Fib { .. }
-    )
-}
-
-/// A number of up to sixteen bytes.
-fn number(bytes: &[u8], host_order: bool) -> u128 {
-    let add = |sum: u128, byte: &u8| sum << 8 | u128::from(*byte);
-    let bytes = bytes.get(..16).unwrap_or(bytes);
-    if host_order && cfg!(target_endian = "little") {
-        bytes.iter().rev().fold(0, add)
-    } else {
-        bytes.iter().fold(0, add)
-    }
-}
-
-pub(super) fn hexadecimal(bytes: &[u8], host_order: bool) -> String {
-    format!("{:#x}", number(bytes, host_order))
-}
 
 /// The word for the bytes that a field is compared with.
 pub(super) fn operand(part: &Part, data: &[u8], context: Context) -> String {
@@ -195,29 +163,6 @@ fn address(data: &[u8], part: &Part) -> String {
     }
 }
 
-/// The length of the prefix that a mask leaves of an address.
-pub(super) fn prefix_length(part: &Part) -> Option<u32> {
-    let is_address = match part.field {
-        Field::Payload {
-            base: PayloadBase::Network,
-            offset,
-        } => {
-            matches!((offset, part.length), (12 | 16, 1..=4) | (8 | 24, 2..=16))
-        }
-        Field::Connection {
-            key: ConnectionKey::SourceAddress | ConnectionKey::DestinationAddress,
-            ..
-        } => true,
-        _ => false,
-    };
-    let mask = only_mask(part).filter(|_| is_address)?;
-    let bits: u32 = mask.iter().map(|byte| byte.leading_ones()).sum();
-    let ones: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
-    let first_bits = mask.iter().take_while(|byte| **byte == 0xff).count();
-    let contiguous = bits == ones && mask.iter().skip(first_bits + 1).all(|byte| *byte == 0);
-    contiguous.then_some(ones)
-}
-
 /// An interval of one field; an aligned one of addresses is a prefix.
 pub(super) fn interval(part: &Part, first: &[u8], last: &[u8], context: Context) -> String {
     let (low, high) = (operand(part, first, context), operand(part, last, context));
@@ -242,32 +187,21 @@ pub(super) fn special(value: &Value, test: &Test, context: Context) -> Option<St
     let Test::Compare { operator, data } = test else {
         return None;
     };
+    let sign = match operator {
+        Operator::Equal => "==",
+        Operator::NotEqual => "!=",
+        _ => return None,
+    };
+    let equal = *operator == Operator::Equal;
     let zero = data.iter().all(|byte| *byte == 0);
-    match (&part.field, only_mask(part), operator) {
-        (
-            Field::ConnectionState | Field::ConnectionStatus,
-            Some(mask),
-            Operator::Equal | Operator::NotEqual,
-        ) if zero => {
+    match (&part.field, only_mask(part)) {
+        (Field::ConnectionState | Field::ConnectionStatus, Some(mask)) if zero => {
             let names = bit_names(number(mask, true), bits_of(&part.field), ",");
-            let not = if *operator == Operator::Equal {
-                "! "
-            } else {
-                ""
-            };
+            let not = if equal { "! " } else { "" };
             Some(format!("{} {not}{names}", field_name(part, context)))
         }
-        (
-            Field::ConnectionState | Field::ConnectionStatus,
-            None,
-            Operator::Equal | Operator::NotEqual,
-        ) => {
+        (Field::ConnectionState | Field::ConnectionStatus, None) => {
             let names = bit_names(number(data, true), bits_of(&part.field), ",");
-            let sign = if *operator == Operator::Equal {
-                "=="
-            } else {
-                "!="
-            };
             Some(format!("{} {sign} {names}", field_name(part, context)))
         }
         (
@@ -276,25 +210,15 @@ pub(super) fn special(value: &Value, test: &Test, context: Context) -> Option<St
                 offset: 13,
             },
             mask,
-            Operator::Equal | Operator::NotEqual,
         ) if part.length == 1 => {
-            let sign = if *operator == Operator::Equal {
-                "=="
+            let flags = |bytes: &[u8]| bit_names(number(bytes, false), &TCP_FLAGS, "|");
+            let tested = mask.map_or_else(String::new, |mask| format!(" & ({})", flags(mask)));
+            let wanted = if mask.is_some() && zero {
+                "0".to_owned()
             } else {
-                "!="
+                flags(data)
             };
-            let flags = bit_names(number(data, false), &TCP_FLAGS, "|");
-            Some(match mask {
-                Some(mask) if zero => format!(
-                    "tcp flags & ({}) {sign} 0",
-                    bit_names(number(mask, false), &TCP_FLAGS, "|")
-                ),
-                Some(mask) => format!(
-                    "tcp flags & ({}) {sign} {flags}",
-                    bit_names(number(mask, false), &TCP_FLAGS, "|")
-                ),
-                None => format!("tcp flags {sign} {flags}"),
-            })
+            Some(format!("tcp flags{tested} {sign} {wanted}"))
         }
         (
             Field::Payload {
@@ -302,8 +226,7 @@ pub(super) fn special(value: &Value, test: &Test, context: Context) -> Option<St
                 offset: 0,
             },
             None,
-            Operator::Equal,
-        ) => {
+        ) if equal => {
             let [s0, s1, d0, d1] = *<&[u8; 4]>::try_from(data.as_slice()).ok()?;
             let header = context.transport();
             let (source, destination) =

@@ -4,14 +4,13 @@ use super::loads::{
     CT_KEY, CT_SOURCE, META_KEY, META_SOURCE, PAYLOAD_BASE, PAYLOAD_LENGTH, PAYLOAD_OFFSET,
     PAYLOAD_SOURCE, payload_base,
 };
-use super::objects::expression_uncertainty;
-use super::{Body, attributes};
 use crate::model::reach::Family;
 use crate::model::ruleset::{
     Field, Mark, Nat, NatKind, Operation, Operator, PayloadBase, Statement, TableFamily, Test,
     Uncertainty, Verdict,
 };
-use crate::netfilter::attributes::Attributes;
+use crate::netfilter::attributes::{Attributes, attributes};
+use crate::netfilter::body::{Body, ENOUGH_HOPS, LARGEST_PACKET, at_rate, nat_text};
 use crate::netfilter::interfaces::ip_address;
 
 /// The destination address is a prefix that keeps the host's bits (`NF_NAT_RANGE_NETMAP`).
@@ -409,9 +408,6 @@ impl Body<'_> {
     }
 }
 
-/// A packet that may take so many hops gets anywhere.
-pub(in crate::netfilter) const ENOUGH_HOPS: u8 = 32;
-
 /// Whether a byte says how many hops a packet may take.
 fn is_hop_limit(base: PayloadBase, byte: u32, family: Option<u8>) -> bool {
     let place = (base, family, byte);
@@ -434,7 +430,7 @@ fn harmless_bits(base: PayloadBase, byte: u32, family: Option<u8>) -> u8 {
 }
 
 /// Whether a limit matches up to its rate, or, inverted, beyond it.
-pub(super) fn rate_or_excess(data: &Attributes<'_>, flags: u16) -> Uncertainty {
+fn rate_or_excess(data: &Attributes<'_>, flags: u16) -> Uncertainty {
     if data.number(flags).unwrap_or_default() & 1 == 0 {
         Uncertainty::Rate
     } else {
@@ -442,11 +438,8 @@ pub(super) fn rate_or_excess(data: &Attributes<'_>, flags: u16) -> Uncertainty {
     }
 }
 
-/// A limit in bytes stops packets of so many as one of less than a packet a second does.
-pub(in crate::netfilter) const LARGEST_PACKET: u64 = 1500;
-
 /// A limit that lets less than a packet a second by stops ordinary clients, too: it is more than a rate.
-pub(super) fn limit_uncertainty(data: &Attributes<'_>) -> Uncertainty {
+fn limit_uncertainty(data: &Attributes<'_>) -> Uncertainty {
     // NFTA_LIMIT_RATE = 1, _UNIT = 2, _TYPE = 4, _FLAGS = 5; NFT_LIMIT_PKT_BYTES = 1
     let (rate, seconds) = (
         data.long(1).unwrap_or_default(),
@@ -461,12 +454,17 @@ pub(super) fn limit_uncertainty(data: &Attributes<'_>) -> Uncertainty {
     at_rate(slow, rate_or_excess(data, 5))
 }
 
-/// A rate of less than a packet a second stops ordinary clients, too, where it stops anybody.
-pub(in crate::netfilter) fn at_rate(slow: bool, uncertainty: Uncertainty) -> Uncertainty {
-    match uncertainty {
-        Uncertainty::Rate if slow => Uncertainty::SlowRate,
-        _ if slow => Uncertainty::Other,
-        _ => uncertainty,
+/// Whether an expression attached to an element can keep it from matching, and why.
+pub(super) fn expression_uncertainty(expression: &[u8]) -> Option<Uncertainty> {
+    let expression = Attributes::new(expression);
+    let name = expression.get(1)?; // NFTA_EXPR_NAME
+    let data = Attributes::new(expression.get(2).unwrap_or_default()); // NFTA_EXPR_DATA
+    match name.strip_suffix(&[0]).unwrap_or(name) {
+        b"counter" | b"last" => None,
+        b"limit" => Some(limit_uncertainty(&data)),
+        b"connlimit" => Some(rate_or_excess(&data, 2)), // NFTA_CONNLIMIT_FLAGS
+        b"quota" => Some(Uncertainty::Other),
+        _ => Some(Uncertainty::NotDecoded),
     }
 }
 
@@ -499,23 +497,6 @@ fn limit(data: &Attributes<'_>) -> Option<String> {
         (true, burst) => format!("limit rate {over}{rate} bytes/{unit} burst {burst} bytes"),
         (false, burst) => format!("limit rate {over}{rate}/{unit} burst {burst} packets"),
     })
-}
-
-/// A translation in nft's words.
-pub(in crate::netfilter) fn nat_text(action: &str, nat: &Nat) -> String {
-    let address = match nat.address {
-        Some(address) if address.is_ipv6() && nat.sets_port => format!("[{address}]"),
-        Some(address) => address.to_string(),
-        None if nat.sets_address && nat.kind != NatKind::Redirect => String::from("(computed)"),
-        None => String::new(),
-    };
-    let ports = match nat.ports {
-        Some((first, last)) if first == last => format!(":{first}"),
-        Some((first, last)) => format!(":{first}-{last}"),
-        None if nat.sets_port => String::from(":(computed)"),
-        None => String::new(),
-    };
-    format!("{action} {address}{ports}")
 }
 
 /// `ICMP_*_UNREACH` codes in nft's words.

@@ -2,11 +2,11 @@
 //!
 //! The lengths are the kernel's: what each key stores (`nft_meta_get_init`, `nft_ct_get_init` and the like).
 
-use super::Body;
 use crate::model::ruleset::{
     ConnectionKey, FibResult, Field, Mark, Part, PayloadBase, Statement, TableFamily, Uncertainty,
 };
 use crate::netfilter::attributes::Attributes;
+use crate::netfilter::body::Body;
 
 // enum nft_payload_attributes
 pub(super) const PAYLOAD_DESTINATION: u16 = 1; // NFTA_PAYLOAD_DREG

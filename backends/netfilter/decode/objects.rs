@@ -1,12 +1,13 @@
 //! Tables, chains, sets and their elements.
 
-use super::effects::{limit_uncertainty, rate_or_excess};
+use super::effects::expression_uncertainty;
 use super::{LIST_ELEMENT, constant, verdict};
 use crate::model::ruleset::{
     BaseChain, Chain, ChainKind, Element, ElementKey, Elements, Filter, Hook, Policy, Set, Table,
     TableFamily, Uncertainty,
 };
 use crate::netfilter::attributes::{Attributes, attributes, text};
+use crate::netfilter::body::SetHeader;
 
 // enum nft_table_flags
 const TABLE_DORMANT: u32 = 0x1; // NFT_TABLE_F_DORMANT
@@ -141,21 +142,6 @@ fn hook_of(family: TableFamily, number: u32) -> Option<Hook> {
     }
 }
 
-/// What the decoding of rules and elements needs to know of a set.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::netfilter) struct SetHeader {
-    /// The length of the key in registers.
-    pub(in crate::netfilter) key_length: u32,
-    /// The length of a map's data.
-    pub(in crate::netfilter) data_length: u32,
-    /// The type of a map's objects (`NFT_OBJECT_*`).
-    pub(in crate::netfilter) object: u32,
-    /// Keys are the ends of intervals.
-    pub(in crate::netfilter) interval: bool,
-    /// The condition that every element added by a packet carries.
-    pub(in crate::netfilter) uncertainty: Option<Uncertainty>,
-}
-
 /// The name of a set's table, and the set without its elements.
 pub(in crate::netfilter) fn set(message: &[u8]) -> Option<(String, Set, SetHeader)> {
     // NFTA_SET_TABLE = 1, _NAME = 2, _FLAGS = 3, _KEY_LEN = 5, _DATA_TYPE = 6, _DATA_LEN = 7, _DESC = 9,
@@ -198,20 +184,6 @@ pub(in crate::netfilter) fn set(message: &[u8]) -> Option<(String, Set, SetHeade
         outside: None,
     };
     Some((message.text(1)?, set, header))
-}
-
-/// Whether an expression attached to an element can keep it from matching, and why.
-pub(super) fn expression_uncertainty(expression: &[u8]) -> Option<Uncertainty> {
-    let expression = Attributes::new(expression);
-    let name = expression.get(1)?; // NFTA_EXPR_NAME
-    let data = Attributes::new(expression.get(2).unwrap_or_default()); // NFTA_EXPR_DATA
-    match name.strip_suffix(&[0]).unwrap_or(name) {
-        b"counter" | b"last" => None,
-        b"limit" => Some(limit_uncertainty(&data)),
-        b"connlimit" => Some(rate_or_excess(&data, 2)), // NFTA_CONNLIMIT_FLAGS
-        b"quota" => Some(Uncertainty::Other),
-        _ => Some(Uncertainty::NotDecoded),
-    }
 }
 
 /// An element as the kernel sends it.

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use crate::model::ruleset::{Statement, TableFamily};
 use crate::netfilter::attributes::{put, put_nest, put_text};
+use crate::netfilter::body::SetHeader;
 use crate::netfilter::decode::RuleDecoder;
-use crate::netfilter::decode::objects::{SetHeader, chain, elements, normalise, set, table};
+use crate::netfilter::decode::objects::{chain, elements, normalise, set, table};
 
 const EXPRESSIONS: [&str; 36] = [
     "payload",

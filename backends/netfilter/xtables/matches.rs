@@ -9,7 +9,7 @@ use crate::model::ruleset::{
     PayloadBase, ROUTE_TYPES, Set, Statement, TableFamily, Test, Uncertainty, Value,
 };
 use crate::netfilter::attributes::{Attributes, text};
-use crate::netfilter::decode::{Body, masked};
+use crate::netfilter::body::{Body, masked};
 
 // enum of xt_conntrack.h: XT_CONNTRACK_*
 const STATE: u16 = 1 << 0;

@@ -5,7 +5,7 @@ use super::sizes::tcp_option;
 use crate::model::ruleset::{
     Element, ElementKey, Elements, Field, Operator, PayloadBase, Set, Statement, Test, Value,
 };
-use crate::netfilter::decode::{Body, masked};
+use crate::netfilter::body::{Body, masked};
 
 /// Where the ports stand in a TCP or UDP header.
 const SOURCE: u32 = 0;

@@ -4,7 +4,7 @@ use super::Info;
 use super::matches::{address, outside};
 use crate::model::ruleset::{Elements, Outside, Uncertainty};
 use crate::netfilter::attributes::text;
-use crate::netfilter::decode::{Body, LARGEST_PACKET, at_rate};
+use crate::netfilter::body::{Body, LARGEST_PACKET, at_rate};
 
 /// `struct xt_rateinfo`: what a packet costs, of so many a second (`XT_LIMIT_SCALE`).
 pub(super) fn limit(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {

@@ -8,7 +8,7 @@ use super::ports::interval;
 use crate::model::ruleset::{
     Field, Operation, Operator, Part, Statement, Test, Uncertainty, Value,
 };
-use crate::netfilter::decode::Body;
+use crate::netfilter::body::Body;
 
 /// The number of the option that announces the maximum segment size.
 const SEGMENT_SIZE: u8 = 2;

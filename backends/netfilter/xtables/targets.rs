@@ -4,7 +4,7 @@ use super::matches::named_ipset;
 use super::{Extension, Info};
 use crate::model::ruleset::{Mark, Nat, NatKind, PayloadBase, Statement, TableFamily, Verdict};
 use crate::netfilter::attributes::{Attributes, text};
-use crate::netfilter::decode::{Body, ENOUGH_HOPS, nat_text};
+use crate::netfilter::body::{Body, ENOUGH_HOPS, nat_text};
 use crate::netfilter::interfaces::ip_address;
 
 // nf_nat.h

@@ -16,7 +16,8 @@ use anyhow::Context as _;
 use crate::cli::DemoStage;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
-use crate::printer::{Printer, Style};
+use crate::printer::Printer;
+use crate::terminal::Style;
 
 /// The programs that the demo needs, and the Debian packages they come in.
 const TOOLS: &[(&str, &str)] = &[

@@ -13,7 +13,8 @@ use anyhow::Context as _;
 use super::client::{Attempt, Contact, GREETING, Order};
 use super::{must, output, own_program};
 use crate::exit::ExitStatus;
-use crate::printer::{Printer, Tone, clean};
+use crate::printer::Printer;
+use crate::terminal::{Tone, clean};
 
 const RULESET: &str = include_str!("../../../examples/default-deny.nft");
 const CONFIGURATION: &str = include_str!("../../../examples/proftpd.conf");
@@ -223,11 +224,7 @@ impl Story {
     fn chapter(&mut self, title: &str) -> anyhow::Result<()> {
         self.chapters += 1;
         let title = format!("{}. {title}", self.chapters);
-        let title = self
-            .printer
-            .style()
-            .paint(Tone::Strong, &title)
-            .into_owned();
+        let title = self.printer.style().paint(Tone::Strong, &title);
         self.say(&format!("\n{title}\n"))
     }
 

@@ -6,14 +6,11 @@ use firewall::model::ports::PortRange;
 
 use super::{Managed, unquote};
 use crate::daemons::edit::lines;
-use crate::daemons::edit::{Draft, Edit};
-use crate::daemons::{ConfigError, Host, text};
+use crate::daemons::edit::{Draft, Ways};
+use crate::daemons::{Host, text};
+use crate::terminal::clean;
 
-pub(super) fn ways(
-    host: &Host,
-    managed: &Managed,
-    range: PortRange,
-) -> Result<Vec<Vec<Edit>>, ConfigError> {
+pub(super) fn ways(host: &Host, managed: &Managed, range: PortRange) -> Ways {
     let mut draft = Draft::new(&host.disk);
     let local = Path::new(managed.folder).join("local");
     overlay(draft.text(&local)?, managed.range, range);
@@ -45,7 +42,7 @@ fn value(line: &[u8], key: &str) -> Option<std::ops::Range<usize>> {
         return None;
     }
     let colon = line.iter().position(|&byte| byte == b':')?;
-    let name = text::clean(&line[..colon]);
+    let name = clean(&line[..colon]);
     if unquote(name.trim()) != key {
         return None;
     }

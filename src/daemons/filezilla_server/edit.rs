@@ -8,14 +8,10 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use super::{PATH, ends};
-use crate::daemons::edit::{Draft, Edit, not_editable};
-use crate::daemons::{ConfigError, Host};
+use crate::daemons::Host;
+use crate::daemons::edit::{Draft, Ways, not_editable};
 
-pub(super) fn ways(
-    host: &Host,
-    chosen: Option<&Path>,
-    range: PortRange,
-) -> Result<Vec<Vec<Edit>>, ConfigError> {
+pub(super) fn ways(host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
     let path = chosen.map_or_else(|| PathBuf::from(PATH), Path::to_path_buf);
     let mut draft = Draft::new(&host.disk);
     let text = draft.text(&path)?;

@@ -3,7 +3,10 @@
 //! RUN: Each directive was given to Debian 12's `proftpd -t` (1.3.8+dfsg-4+deb12u5) in each context, with arguments of
 //! several kinds. Those that bear on ports are checked where they are read.
 
-use super::parse::ROOT;
+/// The main server's lines.
+pub(super) const ROOT: &str = "server config";
+/// Where what belongs to a server may stand.
+pub(super) const SERVERS: &[&str] = &[ROOT, "<VirtualHost>", "<Global>"];
 
 /// The contexts that refuse the directives behind them.
 const REFUSED: &[(&[&str], &str)] = &[

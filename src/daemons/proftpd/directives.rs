@@ -5,10 +5,12 @@ use std::path::Path;
 
 use firewall::model::ports::PortRange;
 
+use super::contexts::{ROOT, SERVERS};
 use super::modules::{self, Availability};
-use super::parse::{Build, Context, IncludeOptions, Parser, ROOT, SERVERS, Step, Stop};
+use super::parse::{Build, Context, IncludeOptions, Parser, Step, Stop};
 use crate::daemons::{ConfigError, ConfigErrorKind, text};
 use crate::passive::{Advertised, PassiveRange};
+use crate::terminal::clean;
 
 /// Where modules lie: Debian's; EPEL's and upstream's.
 const MODULE_FOLDERS: &[&str] = &[
@@ -119,7 +121,7 @@ impl Parser<'_> {
         };
         self.allow("MasqueradeAddress", SERVERS)?;
         let advertised = Advertised {
-            address: text::clean(address),
+            address: clean(address),
             directive: "MasqueradeAddress",
             location: self.location(),
         };
@@ -178,7 +180,7 @@ impl Parser<'_> {
     pub(super) fn switch(&mut self, name: &str, arguments: &[Vec<u8>]) {
         let value = arguments
             .first()
-            .map(|word| text::clean(word).to_ascii_lowercase())
+            .map(|word| clean(word).to_ascii_lowercase())
             .unwrap_or_default();
         match name {
             "sftpengine" => {
@@ -215,10 +217,8 @@ impl Parser<'_> {
                 b"IgnoreTempFiles" => options.ignore_temporary = true,
                 b"IgnoreWildcards" => options.ignore_wildcards = true,
                 _ => {
-                    let message = format!(
-                        "IncludeOptions: unknown IncludeOption '{}'",
-                        text::clean(word)
-                    );
+                    let message =
+                        format!("IncludeOptions: unknown IncludeOption '{}'", clean(word));
                     return self.refuse(
                         &message,
                         word,

@@ -8,18 +8,14 @@ use firewall::model::ports::PortRange;
 use super::parse::Parsed;
 use super::{Found, ProFtpd, ranges_of, resolve};
 use crate::daemons::edit::lines::{self, pair};
-use crate::daemons::edit::{Draft, Edit};
-use crate::daemons::{ConfigError, Host, text};
+use crate::daemons::edit::{Draft, Ways};
+use crate::daemons::{Host, text};
 use crate::findings::Location;
 
 /// The directive.
 const NAME: &[u8] = b"PassivePorts";
 
-pub(super) fn ways(
-    host: &Host,
-    chosen: Option<&Path>,
-    range: PortRange,
-) -> Result<Vec<Vec<Edit>>, ConfigError> {
+pub(super) fn ways(host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
     let Some(Found { path, parsed, .. }) = ProFtpd::parsed(host, chosen)? else {
         return Ok(Vec::new());
     };

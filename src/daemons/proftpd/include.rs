@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::contexts::ROOT;
 use super::lines::Reader;
-use super::parse::{DEEPEST_INCLUDE, Parser, ROOT, Step, Stop};
+use super::parse::{DEEPEST_INCLUDE, Parser, Step, Stop};
 use crate::daemons::disk::Kind;
 use crate::daemons::{ConfigError, ConfigErrorKind, text};
+use crate::terminal::clean;
 
 /// What came of an `Include`.
 enum Outcome {
@@ -43,7 +45,7 @@ impl Parser<'_> {
             return self.refuse("Include: missing parameters", b"Include", HELP);
         };
         self.allow("Include", PLACES)?;
-        let shown = text::clean(word);
+        let shown = clean(word);
         if word.first() != Some(&b'/') {
             let message = format!("Include: unable to use path for configuration file '{shown}'");
             return self.refuse(&message, word, "write an absolute path");

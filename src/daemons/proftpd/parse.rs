@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::contexts;
+use super::contexts::{self, ROOT};
 use super::lines::{self, PARSER_BUFFER, Reader};
 use super::modules::{self, Availability, Directive};
-use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
+use crate::daemons::{ConfigError, ConfigErrorKind, Host};
 use crate::findings::{Finding, Location};
 use crate::passive::{Advertised, PassiveRange};
+use crate::terminal::clean;
 
 /// Deeper includes are a loop: the daemon itself has no bound and crashes (RUN).
 pub(super) const DEEPEST_INCLUDE: usize = 64;
@@ -100,11 +101,6 @@ pub(super) enum Stop {
     Fatal(ConfigError),
     Error(ConfigError),
 }
-
-/// The main server's lines.
-pub(super) const ROOT: &str = "server config";
-/// Where what belongs to a server may stand.
-pub(super) const SERVERS: &[&str] = &[ROOT, "<VirtualHost>", "<Global>"];
 
 pub(super) type Step = Result<(), Stop>;
 
@@ -285,7 +281,7 @@ impl<'a> Parser<'a> {
             let words = lines::words(line, &mut |name| {
                 let value = environment.iter().rev().find(|(known, _)| known == name);
                 if value.is_none() {
-                    unset.push(text::clean(name.as_bytes()));
+                    unset.push(clean(name.as_bytes()));
                 }
                 value.map(|(_, value)| value.clone())
             });
@@ -390,7 +386,7 @@ impl<'a> Parser<'a> {
             "port" => self.port(arguments),
             "masqueradeaddress" => self.masquerade(arguments),
             "defaultaddress" => arguments.iter().try_for_each(|word| {
-                let address = text::clean(word);
+                let address = clean(word);
                 self.must_resolve(&format!("DefaultAddress {address}"), &address)
             }),
             "include" => self.include(arguments),

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::contexts::{ROOT, SERVERS};
 use super::lines::SKIP_BUFFER;
-use super::parse::{Context, Parser, ROOT, SERVERS, Server, Settings, Step, Stop};
-use crate::daemons::{ConfigError, ConfigErrorKind, text};
+use super::parse::{Context, Parser, Server, Settings, Step, Stop};
+use crate::daemons::{ConfigError, ConfigErrorKind};
+use crate::terminal::clean;
 
 impl Parser<'_> {
     pub(super) fn section(&mut self, lowered: &str, name: &str, arguments: &[Vec<u8>]) -> Step {
@@ -14,8 +16,7 @@ impl Parser<'_> {
             "</ifmodule>" | "</ifdefine>" | "</ifversion>" => match arguments {
                 [] => Ok(()),
                 [first, ..] => {
-                    let message =
-                        format!("{name}: wrong number of parameters: {}", text::clean(first));
+                    let message = format!("{name}: wrong number of parameters: {}", clean(first));
                     self.refuse(&message, first, format!("write {name} alone on its line"))
                 }
             },
@@ -40,7 +41,7 @@ impl Parser<'_> {
                     .iter()
                     .flat_map(|word| word.split(|&byte| byte == b','));
                 let commands = commands
-                    .map(|word| text::clean(word).to_ascii_uppercase())
+                    .map(|word| clean(word).to_ascii_uppercase())
                     .collect();
                 self.open(Context::Limit(commands), name, arguments)
             }
@@ -108,7 +109,7 @@ impl Parser<'_> {
             );
         }
         self.allow("<VirtualHost>", &[ROOT])?;
-        let addresses: Vec<String> = arguments.iter().map(|word| text::clean(word)).collect();
+        let addresses: Vec<String> = arguments.iter().map(|word| clean(word)).collect();
         for address in &addresses {
             self.must_resolve(&format!("<VirtualHost {address}>"), address)?;
         }
@@ -208,12 +209,8 @@ impl Parser<'_> {
             }
             "<ifdefine>" => self.start.defines.contains(subject),
             _ => {
-                super::version_holds(
-                    &arguments
-                        .iter()
-                        .map(|word| text::clean(word))
-                        .collect::<Vec<_>>(),
-                ) != negated
+                super::version_holds(&arguments.iter().map(|word| clean(word)).collect::<Vec<_>>())
+                    != negated
             }
         };
         if holds != negated {

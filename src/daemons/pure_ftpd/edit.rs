@@ -6,18 +6,14 @@ use firewall::model::ports::PortRange;
 
 use super::{Way, bounds, find, simpleconf, valid, way};
 use crate::daemons::edit::lines::{self, Pair};
-use crate::daemons::edit::{Draft, Edit, not_editable};
-use crate::daemons::{ConfigError, Host, text};
+use crate::daemons::edit::{Draft, Ways, not_editable};
+use crate::daemons::{Host, text};
 use crate::findings::Location;
 
 /// The directive.
 const NAME: &[u8] = b"PassivePortRange";
 
-pub(super) fn ways(
-    host: &Host,
-    chosen: Option<&Path>,
-    range: PortRange,
-) -> Result<Vec<Vec<Edit>>, ConfigError> {
+pub(super) fn ways(host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
     let way = match chosen {
         Some(path) => Some(way(host, path)),
         None => find(host)?,
@@ -57,12 +53,7 @@ pub(super) fn ways(
 }
 
 /// The last line of the last file counts, wherever it is included; a malformed one stops the daemon.
-fn file_ways(
-    host: &Host,
-    mut draft: Draft<'_>,
-    path: &Path,
-    range: PortRange,
-) -> Result<Vec<Vec<Edit>>, ConfigError> {
+fn file_ways(host: &Host, mut draft: Draft<'_>, path: &Path, range: PortRange) -> Ways {
     let Some(source) = host.disk.read(path)? else {
         return Ok(Vec::new());
     };

@@ -7,6 +7,7 @@ use super::Switch;
 use super::matcher::{Attempt, attempt};
 use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
 use crate::findings::{Finding, Location};
+use crate::terminal::clean;
 
 /// Lines are read into a buffer of 65536 bytes; the tail of a longer one is a line of its own (RUN).
 const LINE_BUFFER: usize = 65_535;
@@ -213,7 +214,7 @@ impl Simpleconf {
             self.findings.push(
                 Finding::new(
                     if quoted { "quoted-value" } else { "range-malformed" },
-                    format!("{}: not two ports as Pure-FTPd writes them", text::clean(line).trim()),
+                    format!("{}: not two ports as Pure-FTPd writes them", clean(line).trim()),
                 )
                 .with_hint("write two numbers with a blank between, and nothing else: PassivePortRange 49152 65534")
                 .at(location.clone()),
@@ -228,7 +229,7 @@ impl Simpleconf {
             Problem::Syntax(at) => {
                 let shown = line.get(at..).filter(|rest| !rest.is_empty());
                 let column = shown.map_or(1, |_| at + 1);
-                let shown = text::clean(shown.unwrap_or(line));
+                let shown = clean(shown.unwrap_or(line));
                 (
                     format!("{path}:{number}:{column}: syntax error line {number}: [{shown}]."),
                     column,
@@ -237,7 +238,7 @@ impl Simpleconf {
             Problem::NotFound => (
                 format!(
                     "{path}:{number}:1: property not found line {number}: [{}].",
-                    text::clean(line)
+                    clean(line)
                 ),
                 1,
             ),
@@ -260,7 +261,7 @@ impl Simpleconf {
 }
 
 fn help_for(name: &[u8], elsewhere: bool) -> String {
-    let name = text::clean(name);
+    let name = clean(name);
     if elsewhere {
         return format!(
             "{name} was removed from Pure-FTPd, or is not in this build: remove the line"

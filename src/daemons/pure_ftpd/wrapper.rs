@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Switch;
 use crate::daemons::{ConfigError, ConfigErrorKind, Host, text};
 use crate::findings::{Finding, Location};
+use crate::terminal::clean;
 
 /// What a value must look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +188,7 @@ impl Wrapped {
             }
             match value.parse(host, line) {
                 Err(problem) => {
-                    let message = format!("\"{}\"{problem}", text::clean(line));
+                    let message = format!("\"{}\"{problem}", clean(line));
                     if *name == "PassivePortRange" {
                         let quoted = line.iter().any(|byte| matches!(byte, b'"' | b'\''));
                         self.findings.push(

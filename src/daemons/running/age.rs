@@ -5,8 +5,9 @@ use std::path::Path;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::daemons::{proftpd, pure_ftpd, text};
+use crate::daemons::{proftpd, pure_ftpd};
 use crate::listeners::{self, Owner};
+use crate::terminal::clean;
 
 /// `USER_HZ`, in which /proc/PID/stat counts: 100 on every architecture that servers run on (proc(5)).
 const TICKS_PER_SECOND: i64 = 100;
@@ -69,7 +70,7 @@ pub(super) fn real_time_at_boot() -> i64 {
 /// When a process started, in nanoseconds since boot: field 22 of /proc/PID/stat, behind the name in parentheses.
 fn start(id: u32) -> Option<i64> {
     let bytes = std::fs::read(format!("/proc/{id}/stat")).ok()?;
-    let stat = text::clean(&bytes);
+    let stat = clean(&bytes);
     let fields = &stat[stat.rfind(')')? + 1..];
     let ticks: i64 = fields.split_ascii_whitespace().nth(19)?.parse().ok()?;
     Some(ticks * (NANOSECONDS / TICKS_PER_SECOND))

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Environment, find, parse};
 use crate::daemons::edit::lines;
-use crate::daemons::edit::{Draft, Edit, not_editable};
+use crate::daemons::edit::{Draft, Ways, not_editable};
 use crate::daemons::{ConfigError, Host};
 
 /// The keys, from the outermost in.
@@ -25,11 +25,7 @@ struct Values {
     end: Range<usize>,
 }
 
-pub(super) fn ways(
-    host: &Host,
-    chosen: Option<&Path>,
-    range: PortRange,
-) -> Result<Vec<Vec<Edit>>, ConfigError> {
+pub(super) fn ways(host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
     let environment = Environment::read(host)?;
     for (end, value) in [("START", range.first()), ("END", range.last())] {
         let name = format!("SFTPGO_FTPD__PASSIVE_PORT_RANGE__{end}");

@@ -7,19 +7,16 @@ use firewall::model::ports::PortRange;
 use super::settings::{Setting, Settings};
 use super::{Instance, Part, find};
 use crate::daemons::edit::lines;
-use crate::daemons::edit::{Draft, Edit, not_editable};
+use crate::daemons::edit::{Draft, Ways, not_editable};
 use crate::daemons::{ConfigError, Host, text};
 use crate::findings::Location;
+use crate::terminal::clean;
 
 /// The two variables.
 const MINIMUM: &str = "pasv_min_port";
 const MAXIMUM: &str = "pasv_max_port";
 
-pub(super) fn ways(
-    host: &Host,
-    chosen: Option<&Path>,
-    range: PortRange,
-) -> Result<Vec<Vec<Edit>>, ConfigError> {
+pub(super) fn ways(host: &Host, chosen: Option<&Path>, range: PortRange) -> Ways {
     let instances = find(host, chosen)?;
     // Several are refused by the caller, who asks for a name.
     let [instance] = instances.as_slice() else {
@@ -94,7 +91,7 @@ fn users(
     let Some(folder) = settings.last("user_config_dir") else {
         return Ok(());
     };
-    let folder = PathBuf::from(text::clean(&folder.value));
+    let folder = PathBuf::from(clean(&folder.value));
     for name in host.disk.list(&folder)?.unwrap_or_default() {
         let path = folder.join(name);
         let Some(source) = host.disk.read(&path)? else {

@@ -8,6 +8,7 @@ use crate::daemons::{ConfigError, ConfigErrorKind, text};
 use crate::findings::Location;
 
 use super::FOLDER;
+use crate::terminal::clean;
 
 /// Only so much of a file is read (RUN).
 pub(super) const READ_LIMIT: usize = 100_000;
@@ -77,7 +78,7 @@ impl Settings {
             Some(at) => (&line[..at], Some(&line[at + 1..])),
             None => (line, None),
         };
-        let name = text::clean(key);
+        let name = clean(key);
         let listed = |list: &str| {
             list.split_ascii_whitespace()
                 .any(|known| known.as_bytes() == key)
@@ -183,7 +184,7 @@ pub(super) fn number(value: &[u8]) -> u32 {
 }
 
 pub(super) fn help_for(key: &[u8], value: Option<&[u8]>) -> String {
-    let name = text::clean(key);
+    let name = clean(key);
     let trimmed = name.trim();
     let listed = |list: &str| list.split_ascii_whitespace().any(|known| known == trimmed);
     if trimmed.starts_with('#') {
@@ -193,7 +194,7 @@ pub(super) fn help_for(key: &[u8], value: Option<&[u8]>) -> String {
     } else if trimmed != name && value.is_some() {
         format!(
             "no blanks around the = : {trimmed}={}",
-            text::clean(value.unwrap_or_default()).trim()
+            clean(value.unwrap_or_default()).trim()
         )
     } else if listed(BOOLEANS) {
         match value {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::text;
 use crate::findings::Location;
+use crate::terminal::clean;
 
 /// What is wrong with a configuration: what code branches on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -76,7 +76,7 @@ impl ConfigError {
             },
             text: None,
             width: 1,
-            message: text::clean(message.as_ref().as_bytes()),
+            message: clean(message.as_ref().as_bytes()),
             help: None,
             included_from: None,
         }))
@@ -86,7 +86,7 @@ impl ConfigError {
     #[must_use]
     pub fn at_line(mut self, line: u32, text: &[u8]) -> Self {
         self.0.location.line = Some(line);
-        let shown = text::clean(text);
+        let shown = clean(text);
         let indent = shown.chars().take_while(|c| c.is_whitespace()).count();
         self.0.location.column = Some(column_of(indent));
         self.0.width = column_of(shown.trim().chars().count())
@@ -99,7 +99,7 @@ impl ConfigError {
     /// The same error with the column where `part` stands in its line, when it does.
     #[must_use]
     pub fn underlining(mut self, part: &[u8]) -> Self {
-        let part = text::clean(part);
+        let part = clean(part);
         let found = self
             .0
             .text
@@ -155,14 +155,14 @@ impl ConfigError {
     /// The same error with words in front of the daemon's own.
     #[must_use]
     pub(super) fn after(mut self, words: &str) -> Self {
-        self.0.message.insert_str(0, &text::clean(words.as_bytes()));
+        self.0.message.insert_str(0, &clean(words.as_bytes()));
         self
     }
 
     /// The same error with what to do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.0.help = Some(text::clean(help.into().as_bytes()));
+        self.0.help = Some(clean(help.into().as_bytes()));
         self
     }
 
@@ -171,14 +171,6 @@ impl ConfigError {
     pub fn included_from(mut self, from: Option<Location>) -> Self {
         self.0.included_from = from;
         self
-    }
-
-    /// Whether the daemon refuses the file, as opposed to its being unreadable.
-    pub fn is_refusal(&self) -> bool {
-        matches!(
-            self.kind,
-            ConfigErrorKind::Refused | ConfigErrorKind::RefusedHere
-        )
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) mod ports;
 mod rates;
 mod sizes;
 pub(super) mod targets;
+mod words;
 
 use super::attributes::Attributes;
 

@@ -3,6 +3,7 @@
 use super::ports::{interval, made_set, multiport, tcp, udp};
 use super::rates::{limit, rate_or_excess, recent};
 use super::sizes::{length, segment_size};
+use super::words::words;
 use super::{Extension, Info};
 use crate::model::ruleset::{
     ConnectionKey, ElementKey, Elements, FibResult, Field, Ipset, Mark, Operator, Outside,
@@ -114,7 +115,7 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         | "ipcomp" | "ipvs" | "l2tp" | "mh" | "nfacct" | "osf" | "owner" | "physdev" | "policy"
         | "quota" | "rateest" | "realm" | "rt" | "sctp" | "socket" | "srh" | "statistic"
         | "string" | "time" | "tos" | "ttl" | "u32" => {
-            body.condition(Uncertainty::Other, format!("-m {name}"));
+            body.condition(Uncertainty::Other, words(name, info));
             Some(())
         }
         _ => None,

@@ -30,7 +30,11 @@ pub(super) fn rate_or_excess(
     } else {
         (Uncertainty::Rate, "upto")
     };
-    let text = format!("-m {name} --{name}-{words}");
+    let count = match name {
+        "connlimit" => format!(" {}", info.number(16)?),
+        _ => " (rate not decoded)".to_owned(),
+    };
+    let text = format!("-m {name} --{name}-{words}{count}");
     match (name, uncertainty) {
         // The first connection is one too many already.
         ("connlimit", Uncertainty::Excess) if info.number(16)? == 0 => body.neutral(text),

@@ -74,7 +74,7 @@ fn limits_that_an_accept_must_not_pass() {
             "looks intended",
         ),
         (
-            "-A INPUT -m length --length 0:50 -j SOME\n-A SOME -m limit --limit 5/min -j REJECT",
+            "-A INPUT -m length --length 0:70 -j SOME\n-A SOME -m limit --limit 5/min -j REJECT",
             "looks intended",
         ),
     ] {

@@ -65,24 +65,24 @@ fn string(info: Info<'_>) -> Option<String> {
     let pattern = info.bytes(20, usize::from(info.byte(148)?))?;
     let flags = info.byte(149)?;
     let not = if flags & 1 == 0 { "" } else { "! " }; // XT_STRING_FLAG_INVERT
-    let mut words = if pattern.iter().all(|byte| (0x20..0x7f).contains(byte)) {
+    let pattern = if pattern.iter().all(|byte| (0x20..0x7f).contains(byte)) {
         format!("{not}--string \"{}\"", text(pattern))
     } else {
         let bytes: Vec<String> = pattern.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{not}--hex-string \"|{}|\"", bytes.concat())
     };
-    words += &format!(" --algo {}", text(info.bytes(4, 16)?));
+    let mut words = vec![pattern, format!("--algo {}", text(info.bytes(4, 16)?))];
     let (from, to) = (info.short(0)?, info.short(2)?);
     if from != 0 {
-        words += &format!(" --from {from}");
+        words.push(format!("--from {from}"));
     }
     if to != 0 && to != u16::MAX {
-        words += &format!(" --to {to}");
+        words.push(format!("--to {to}"));
     }
     if flags & 2 != 0 {
-        words += " --icase"; // XT_STRING_FLAG_IGNORECASE
+        words.push("--icase".to_owned()); // XT_STRING_FLAG_IGNORECASE
     }
-    Some(words)
+    Some(words.join(" "))
 }
 
 /// `struct xt_time_info`: two dates, two times of the day in seconds, days of the month and of the week, flags.

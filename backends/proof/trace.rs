@@ -6,7 +6,7 @@ use crate::model::ruleset::{PayloadBase, Policy, Rule, Statement, Table, Uncerta
 use super::flow::{Flow, Here, List, Memory, Path, Split};
 use super::names::Names;
 use super::outcome::{Block, Call, Doubt, Intent, Outcome, Spot};
-use super::packet::{Packet, Situation};
+use super::packet::{Packet, Phase, Situation};
 use super::scope::Ports;
 use super::steps::{Effect, Recorder};
 use super::truth::{self, Truth};
@@ -197,9 +197,12 @@ impl<'a, 'p> Tracer<'a, 'p> {
                         truth = truth.and(&Truth::condition(*uncertainty));
                     }
                 }
+                Statement::SetSegmentSize { .. } => self.set_segment_size(&truth, &here),
                 Statement::Notrack => self.notrack(&truth, &here),
-                // The three packets have nothing behind their headers: the rule ends (`nft_payload_set_eval`).
-                Statement::Rewrite { base, .. } if *base == PayloadBase::Inner => {
+                // A SYN has nothing behind its headers: the rule ends (`nft_payload_set_eval`).
+                Statement::Rewrite { base, .. }
+                    if *base == PayloadBase::Inner && self.packet.phase == Phase::Opening =>
+                {
                     truth = Truth::never();
                 }
                 Statement::Tproxy { .. } | Statement::Rewrite { .. } => {

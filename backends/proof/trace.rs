@@ -493,7 +493,11 @@ impl<'a, 'p> Tracer<'a, 'p> {
 
     fn call(&mut self, truth: &Truth, target: &str, goto: bool, here: &mut Here<'_, '_>) {
         let split = here.split(truth);
-        let Some(target) = self.names.chains.get(target).copied() else {
+        // The kernel takes no chains that call each other in a circle; what was read wrong may.
+        let calls = here.path.calls.iter().map(|call| call.chain);
+        let known = self.names.chains.get(target).copied();
+        let known = known.filter(|target| calls.chain([here.chain]).all(|chain| chain != *target));
+        let Some(target) = known else {
             self.doubt(truth, here, true);
             return;
         };

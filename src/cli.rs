@@ -41,7 +41,7 @@ pub enum Command {
     Check(Check),
     /// Show the daemons, their ranges, the firewall and what becomes of each port
     Status,
-    /// Show which configuration line wants a port, and which rule of which chain decides about it now
+    /// Show which configuration line wants a port, and which rule of which chain decides about it
     Explain(Explain),
     /// Take away everything pasvsync opened
     Remove,
@@ -106,6 +106,10 @@ pub struct Explain {
     /// The TCP port
     #[arg(value_parser = port)]
     pub port: u16,
+
+    /// What decides after the next boot, instead of now
+    #[arg(long)]
+    pub boot: bool,
 }
 
 /// The arguments of `set-range`.

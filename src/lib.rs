@@ -9,7 +9,8 @@
 //!    [`firewall::proof`], the only judge, says what becomes of each port. This is the heart; `docs/proof.md` draws it.
 //! 5. [`firewall::kernel`] with `nftables`, `iptables` and `boot`, [`firewall::firewalld`], [`firewall::csf`]: how each is
 //!    edited, now and for the next boot.
-//! 6. [`findings`] and [`report`]: what is said about it.
+//! 6. [`findings`], to which [`beside`], [`exposure`], [`helpers`] and [`neighbours`] add what no verdict tells; [`report`]
+//!    and [`printer`]: what is said about it all.
 
 pub mod beside;
 pub mod cli;

@@ -95,7 +95,7 @@ impl Printer {
     /// Prints a report's findings to standard error: errors always, warnings unless quiet, the rest when `all` or verbose.
     pub fn findings(&self, report: &Report, all: bool) {
         let mut text = String::new();
-        for finding in &report.findings {
+        for (finding, hint) in report.told() {
             let shown = match finding.severity {
                 Severity::Error => true,
                 Severity::Warning => !self.quiet,
@@ -113,7 +113,7 @@ impl Printer {
                     finding.location.as_ref(),
                     &finding.message,
                     report.excerpt(finding).as_deref(),
-                    finding.hint.as_deref(),
+                    hint,
                 );
             }
         }

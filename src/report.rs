@@ -4,7 +4,7 @@
 
 mod diff;
 mod file_diff;
-mod layers;
+pub mod layers;
 pub mod nagios;
 pub mod prometheus;
 mod set_range;
@@ -131,6 +131,8 @@ pub struct Explanation {
     pub schema: u32,
     /// The port in question.
     pub port: u16,
+    /// Whether it is about now (`runtime`) or the next boot (`permanent`).
+    pub layer: &'static str,
     /// Whose configuration wants it.
     pub wanted_by: Vec<WantedBy>,
     /// What becomes of a new connection to it, per family.
@@ -252,6 +254,44 @@ impl Report {
     /// Whether any finding has this code.
     pub fn finds(&self, code: &str) -> bool {
         self.findings.iter().any(|finding| finding.code == code)
+    }
+
+    /// The findings that people are shown, each with its hint. A range that a daemon refuses is told once, in the daemon's
+    /// own words; that a daemon is to be restarted after `set-range`, by what `set-range` prints.
+    pub fn told(&self) -> impl Iterator<Item = (&Finding, Option<&str>)> {
+        let refuses = |finding: &Finding| finding.code == "daemon-refuses";
+        let of_range = |finding: &Finding| {
+            finding.code.starts_with("range-") || finding.code == "quoted-value"
+        };
+        let same_line = |one: &Finding, other: &Finding| {
+            let places = one.location.as_ref().zip(other.location.as_ref());
+            places.is_some_and(|(one, other)| {
+                one.line.is_some() && (&one.path, one.line) == (&other.path, other.line)
+            })
+        };
+        self.findings.iter().filter_map(move |finding| {
+            let beside = |such: &dyn Fn(&Finding) -> bool| {
+                let mut others = self.findings.iter();
+                others.find(|other| such(other) && same_line(other, finding))
+            };
+            let told =
+                of_range(finding) && beside(&refuses).is_some() || self.restart_told(finding);
+            let mistake = refuses(finding).then(|| beside(&of_range)).flatten();
+            let hint = mistake.and_then(|mistake| mistake.hint.as_deref());
+            (!told).then_some((finding, hint.or(finding.hint.as_deref())))
+        })
+    }
+
+    /// Whether the finding says of a file that `set-range` has just written what is printed of it anyway.
+    fn restart_told(&self, finding: &Finding) -> bool {
+        let done = self
+            .set_range
+            .as_ref()
+            .filter(|done| done.written && !done.restarted);
+        let path = finding.location.as_ref().map(|location| &location.path);
+        let written =
+            |done: &SetRangeReport| done.files.iter().any(|file| Some(&file.path) == path);
+        finding.code == "restart-needed" && done.is_some_and(written)
     }
 
     /// The lines of a file that a finding is about, when they help.

@@ -18,10 +18,6 @@ const SETTINGS_FILE: &str = "etc/pasvsync.toml";
 
 /// What is meant.
 #[derive(Clone, Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of its own, and any of them may go with any other"
-)]
 pub struct Settings {
     /// The folder that stands for `/` when configuration is read.
     pub root: Option<PathBuf>,

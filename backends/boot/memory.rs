@@ -103,8 +103,8 @@ pub(crate) fn recall(root: &Path, name: &str) -> Option<String> {
     Some(text)
 }
 
-/// Remembers the text of a proof. That it cannot be is worth a word where somebody has meddled with the file or its folder; a full or
-/// read-only disk says so by itself.
+/// Remembers the text of a proof. That it cannot be is worth a word where somebody has meddled with the file or its
+/// folder; a full or read-only disk says so by itself.
 pub(crate) fn store(root: &Path, name: &str, text: &str) {
     let Err(error) = write_private(&root.join(FOLDER), name, text.as_bytes()) else {
         return;

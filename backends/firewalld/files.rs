@@ -370,14 +370,8 @@ fn stand_ins(configuration: &Configuration) -> Vec<Interface> {
             name,
             index,
             hardware_type: 1,
-            group: 0,
             up: true,
-            loopback: false,
-            bridge: false,
-            stacked: false,
-            unresolved: false,
-            master: None,
-            addresses: Vec::new(),
+            ..Interface::default()
         });
     interfaces.collect()
 }

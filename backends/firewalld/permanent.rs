@@ -50,8 +50,8 @@ pub(super) struct Permanent {
 }
 
 impl Permanent {
-    /// Reads the files. `manager` says whether `NetworkManager` runs after a boot; `running` are the zones of the running firewalld: an interface that no file binds may be bound
-    /// again by whatever has bound it now.
+    /// Reads the files. `manager` says whether `NetworkManager` runs after a boot; `running` are the zones of the
+    /// running firewalld: an interface that no file binds may be bound again by whatever has bound it now.
     pub(super) fn read(
         folders: &Folders,
         running: Vec<Zone>,

@@ -12,14 +12,9 @@ fn ethernet(name: &str) -> Interface {
         name: name.to_owned(),
         index: 2,
         hardware_type: 1,
-        group: 0,
         up: true,
-        loopback: false,
-        bridge: false,
-        stacked: false,
-        unresolved: false,
-        master: None,
         addresses: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+        ..Interface::default()
     }
 }
 

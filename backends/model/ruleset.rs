@@ -237,6 +237,11 @@ pub enum Statement {
         /// The new value in the host's byte order; `None` when it is computed.
         value: Option<u32>,
     },
+    /// The maximum segment size that the packet announces is changed or taken away.
+    SetSegmentSize {
+        /// In the words of nft or iptables.
+        text: String,
+    },
     /// The packet leaves connection tracking (`notrack`).
     Notrack,
     /// Address translation. Ends the base chain, as an accept does.
@@ -287,6 +292,9 @@ pub enum Uncertainty {
     Excess,
     /// It matches until a rate or a number of connections is exceeded (`limit rate 25/second`).
     Rate,
+    /// It matches until a rate of less than a packet a second is exceeded (`limit rate 5/minute`), which ordinary clients
+    /// exceed as well.
+    SlowRate,
     /// It depends on something else that differs between packets or over time.
     Other,
     /// The decoder does not understand it.

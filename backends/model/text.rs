@@ -198,6 +198,7 @@ fn statement_text(statement: &Statement, context: Context, table: Option<&Table>
         Statement::Condition { text, .. }
         | Statement::Tproxy { text }
         | Statement::Rewrite { text, .. }
+        | Statement::SetSegmentSize { text }
         | Statement::UpdateSet { text, .. }
         | Statement::Neutral { text } => Clean(text).to_string(),
         Statement::SetMark { mark, value } => {

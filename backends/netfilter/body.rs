@@ -14,6 +14,15 @@ pub(super) const ENOUGH_HOPS: u8 = 32;
 /// A limit in bytes stops packets of so many as one of less than a packet a second does.
 pub(super) const LARGEST_PACKET: u64 = 1500;
 
+/// A rate of less than a packet a second stops ordinary clients, too, where it stops anybody.
+pub(super) fn at_rate(slow: bool, uncertainty: Uncertainty) -> Uncertainty {
+    match uncertainty {
+        Uncertainty::Rate if slow => Uncertainty::SlowRate,
+        _ if slow => Uncertainty::Other,
+        _ => uncertainty,
+    }
+}
+
 /// What the decoding of rules and elements needs to know of a set.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SetHeader {

@@ -19,5 +19,5 @@ mod xtables;
 
 pub use beside::{Beside, beside};
 pub use interfaces::interfaces;
-pub use netlink::Socket;
+pub use netlink::{Socket, dump};
 pub use read::{Scope, read};

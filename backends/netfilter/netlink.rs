@@ -251,6 +251,14 @@ pub(super) fn dump_of(
     channel.collect(pieces, |message| each(message.attributes()))
 }
 
+/// A dump over a socket of that netlink protocol (`NETLINK_SOCK_DIAG` and others); `each` gets the body of every message.
+///
+/// # Errors
+/// When the socket cannot be opened, or the kernel refuses; the system's own error is behind it.
+pub fn dump(protocol: isize, message: u16, request: &[u8], each: impl FnMut(&[u8])) -> Result<()> {
+    dump_route(&mut Channel::open(protocol)?, message, request, each)
+}
+
 /// A dump over a routing socket (`NETLINK_ROUTE`); `each` gets the body of every message.
 pub(super) fn dump_route(
     channel: &mut Channel,

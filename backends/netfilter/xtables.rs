@@ -5,7 +5,10 @@
 
 pub(super) mod matches;
 pub(super) mod ports;
+mod rates;
+mod sizes;
 pub(super) mod targets;
+mod words;
 
 use super::attributes::Attributes;
 

@@ -104,6 +104,13 @@ impl<'a> Bans<'a> {
 
     /// What a rule that may stop connections to these ports is for.
     pub(crate) fn role(&self, table: usize, rule: &'a Rule, ports: &PortSet) -> Role {
+        self.role_within(table, rule, ports, MOST_JUMPS)
+    }
+
+    fn role_within(&self, table: usize, rule: &'a Rule, ports: &PortSet, depth: usize) -> Role {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Role::Deciding;
+        };
         let plain = |statement: &Statement| {
             matches!(
                 statement,
@@ -111,6 +118,7 @@ impl<'a> Bans<'a> {
                     | Statement::Lookup { .. }
                     | Statement::Condition { .. }
                     | Statement::Neutral { .. }
+                    | Statement::SetSegmentSize { .. }
                     | Statement::Verdict(_)
             )
         };
@@ -119,7 +127,17 @@ impl<'a> Bans<'a> {
         }
         let mut role = Role::Idle;
         self.any_side(table, rule, |side| {
-            role = role.max(side.role(ports));
+            let inside = match side.verdict {
+                // What a chain turns away, the rule that calls it does; who comes back goes on.
+                Verdict::Jump(chain) if !side.exceptional(ports) => {
+                    let rules = self.rules(table, chain).iter();
+                    rules
+                        .map(|rule| self.role_within(table, rule, ports, depth))
+                        .max()
+                }
+                _ => None,
+            };
+            role = role.max(side.role(ports, inside));
             false
         });
         role
@@ -342,23 +360,24 @@ impl Side<'_> {
         !self.truth.except.within(ports).is_empty() || self.truth.source && self.is_met(ports)
     }
 
-    fn role(&self, ports: &PortSet) -> Role {
+    /// What the verdict is for; `inside` says it of the chain that it calls.
+    fn role(&self, ports: &PortSet, inside: Option<Role>) -> Role {
         let truth = &self.truth;
         let named = match &truth.may {
             Ports::Some(named) => named.len() <= EXPLICIT_PORTS,
             _ => false,
         };
-        match self.verdict {
+        let sure = !truth.must.within(ports).is_empty();
+        let by_rate = matches!(truth.why, Uncertainty::Rate | Uncertainty::SlowRate);
+        match (self.verdict, inside) {
             _ if !self.is_met(ports) && !self.exceptional(ports) => Role::Idle,
-            Verdict::Drop | Verdict::Reject(_)
-                if self.exceptional(ports) || !truth.must.within(ports).is_empty() =>
-            {
+            (Verdict::Drop | Verdict::Reject(_), _) if self.exceptional(ports) || sure => {
                 Role::Deciding
             }
-            Verdict::Drop | Verdict::Reject(_) if truth.why == Uncertainty::Rate && !named => {
-                Role::Refusing
-            }
-            Verdict::Drop | Verdict::Reject(_) => Role::Filtering,
+            (Verdict::Drop | Verdict::Reject(_), _) if by_rate && !named => Role::Refusing,
+            (Verdict::Drop | Verdict::Reject(_), _) => Role::Filtering,
+            (_, Some(Role::Refusing)) if named || !sure && !by_rate => Role::Filtering,
+            (_, Some(inside)) => inside,
             _ => Role::Deciding,
         }
     }

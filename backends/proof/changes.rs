@@ -62,6 +62,13 @@ impl Tracer<'_, '_> {
         }
     }
 
+    pub(super) fn set_segment_size(&mut self, truth: &Truth, here: &Here<'_, '_>) {
+        let split = here.split(truth);
+        let ports = split.sure.union(&split.maybe).union(&split.conditional());
+        self.memory
+            .change(&ports, |situation| situation.segment_size_changed = true);
+    }
+
     pub(super) fn notrack(&mut self, truth: &Truth, here: &Here<'_, '_>) {
         // Once connection tracking has seen the packet, notrack does nothing (`nft_notrack_eval`).
         let tracking = match self.packet.before_tracking() {

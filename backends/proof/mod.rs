@@ -6,12 +6,14 @@
 
 mod arrivals;
 mod bans;
+mod bytes;
 mod changes;
 mod describe;
 mod flow;
 mod names;
 mod neighbours;
 mod order;
+mod ordinary;
 mod outcome;
 mod packet;
 pub mod place;

@@ -10,8 +10,9 @@ use crate::model::reach::{Family, Reach};
 use crate::model::ruleset::{PayloadBase, Ruleset};
 
 use super::arrivals::{arrivals, is_link_local};
+use super::bytes::Byte;
 use super::describe;
-use super::packet::{Byte, HARDWARE_ETHERNET, Packet, Phase, STATE_INVALID, STATE_UNTRACKED};
+use super::packet::{HARDWARE_ETHERNET, Packet, Phase, STATE_INVALID, STATE_UNTRACKED};
 use super::steps::Recorder;
 use super::verdict::Question;
 

@@ -54,6 +54,7 @@ fn acts(table: &Table) -> bool {
         matches!(
             statement,
             Statement::SetMark { .. }
+                | Statement::SetSegmentSize { .. }
                 | Statement::Notrack
                 | Statement::Nat(_)
                 | Statement::Rewrite { .. }

@@ -8,9 +8,12 @@ use std::net::IpAddr;
 
 use crate::model::reach::Family;
 use crate::model::ruleset::{
-    ConnectionKey, FibResult, Field, Hook, Interface, Mark, Operation, PayloadBase, TableFamily,
-    Uncertainty, Value,
+    ConnectionKey, FibResult, Field, Hook, Interface, Mark, PayloadBase, TableFamily, Uncertainty,
+    Value,
 };
+
+use super::bytes::{Byte, Origin, operate, push, push_name};
+use super::ordinary::{self, Number};
 
 /// Bits of `ct state` (`NF_CT_STATE_BIT`).
 pub(super) const STATE_INVALID: u32 = 1;
@@ -66,66 +69,6 @@ impl Phase {
     }
 }
 
-/// Where an unknown bit comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// The high byte of the port in question.
-    PortHigh,
-    /// The low byte of the port in question.
-    PortLow,
-    /// The high byte of the client's port.
-    RemotePortHigh,
-    /// The low byte of the client's port.
-    RemotePortLow,
-    /// The client's address.
-    Remote,
-    /// Anything else.
-    Unknown(Uncertainty),
-}
-
-/// A byte: the bits of `known` have the bits of `value`; the others are the origin's, toggled by `flip`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Byte {
-    pub(super) known: u8,
-    pub(super) value: u8,
-    pub(super) flip: u8,
-    pub(super) origin: Origin,
-}
-
-impl Byte {
-    pub(super) fn known(value: u8) -> Self {
-        Self::partly(0xff, value, Origin::Unknown(Uncertainty::Other))
-    }
-
-    fn from(origin: Origin) -> Self {
-        Self::partly(0, 0, origin)
-    }
-
-    pub(super) fn other() -> Self {
-        Self::from(Origin::Unknown(Uncertainty::Other))
-    }
-
-    fn partly(known: u8, value: u8, origin: Origin) -> Self {
-        Self {
-            known,
-            value: value & known,
-            flip: 0,
-            origin,
-        }
-    }
-
-    /// `(byte & mask) ^ xor`.
-    fn bitwise(self, mask: u8, xor: u8) -> Self {
-        let known = self.known | !mask;
-        Self {
-            known,
-            value: ((self.value & mask) ^ xor) & known,
-            flip: (self.flip ^ xor) & !known,
-            origin: self.origin,
-        }
-    }
-}
-
 /// What may differ from port to port once rules have acted on the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Situation {
@@ -133,6 +76,8 @@ pub(super) struct Situation {
     pub(super) packet_mark: Option<u32>,
     /// The connection's mark.
     pub(super) connection_mark: Option<u32>,
+    /// A rule may have changed the maximum segment size, or taken it away.
+    pub(super) segment_size_changed: bool,
     /// Some sources have other marks than these.
     pub(super) marked_by_source: bool,
     /// How connection tracking sees this packet.
@@ -154,6 +99,7 @@ impl Situation {
     pub(super) const START: Self = Self {
         packet_mark: Some(0),
         connection_mark: Some(0),
+        segment_size_changed: false,
         marked_by_source: false,
         tracking: Tracking::Tracked,
         opening: Tracking::Tracked,
@@ -169,6 +115,7 @@ impl Situation {
         Self {
             packet_mark: Some(0),
             connection_mark: self.connection_mark,
+            segment_size_changed: false,
             marked_by_source: self.marked_by_source,
             tracking: Tracking::Tracked,
             opening,
@@ -253,7 +200,10 @@ impl Packet<'_> {
                 };
                 push(bytes, &ether_type.to_be_bytes());
             }
-            Field::PacketLength => bytes.extend([Byte::other(); 4]),
+            Field::PacketLength => bytes.extend(self.length()),
+            Field::SegmentSize { present } => {
+                self.segment_size(*present, length, situation, bytes)?;
+            }
             Field::Mark(mark) => self.mark(*mark, situation, bytes)?,
             Field::PacketType if self.phase.inbound() => {
                 bytes.push(Byte::known(self.packet_type()));
@@ -344,6 +294,8 @@ impl Packet<'_> {
     fn ipv4_header(&self, offset: usize) -> Byte {
         match offset {
             0 => Byte::known(0x45),
+            2 => Byte::from(Origin::High(Number::length(self.family, self.phase))),
+            3 => Byte::from(Origin::Low(Number::length(self.family, self.phase))),
             // No fragment: only "don't fragment" is free.
             6 => Byte::partly(0xbf, 0, Origin::Unknown(Uncertainty::Other)),
             7 => Byte::known(0),
@@ -357,6 +309,8 @@ impl Packet<'_> {
     fn ipv6_header(&self, offset: usize) -> Byte {
         match offset {
             0 => Byte::partly(0xf0, 0x60, Origin::Unknown(Uncertainty::Other)),
+            4 => Byte::from(Origin::High(Number::payload_length(self.phase))),
+            5 => Byte::from(Origin::Low(Number::payload_length(self.phase))),
             6 => Byte::known(6),
             8..24 => self.address(self.phase == Phase::Reply, offset - 8),
             24..40 => self.address(self.phase != Phase::Reply, offset - 24),
@@ -367,22 +321,52 @@ impl Packet<'_> {
     fn tcp_header(&self, offset: usize) -> Byte {
         let inbound = self.phase.inbound();
         match offset {
-            0 if inbound => Byte::from(Origin::RemotePortHigh),
-            1 if inbound => Byte::from(Origin::RemotePortLow),
+            0 if inbound => Byte::from(Origin::High(Number::PORT)),
+            1 if inbound => Byte::from(Origin::Low(Number::PORT)),
             2 if inbound => Byte::from(Origin::PortHigh),
             3 if inbound => Byte::from(Origin::PortLow),
             0 => Byte::from(Origin::PortHigh),
             1 => Byte::from(Origin::PortLow),
-            2 => Byte::from(Origin::RemotePortHigh),
-            3 => Byte::from(Origin::RemotePortLow),
-            13 => match self.phase {
-                Phase::Opening => Byte::known(0x02),
-                Phase::Reply => Byte::known(0x12),
-                // Of the client's later packets some have "push" beside "acknowledge".
-                _ => Byte::partly(0xf7, 0x10, Origin::Unknown(Uncertainty::Other)),
-            },
+            2 => Byte::from(Origin::High(Number::PORT)),
+            3 => Byte::from(Origin::Low(Number::PORT)),
+            13 => Byte::one_of(ordinary::tcp_flags(self.phase)),
+            14 => Byte::from(Origin::High(Number::window(self.phase))),
+            15 => Byte::from(Origin::Low(Number::window(self.phase))),
             _ => Byte::other(),
         }
+    }
+
+    /// `meta length`. At a device it has a link header or not, and the smallest frames are filled up.
+    fn length(&self) -> [Byte; 4] {
+        let at_device = matches!(self.hook, Hook::Ingress | Hook::Egress);
+        if at_device || self.table == TableFamily::Bridge || self.phase.discovers() {
+            return [Byte::other(); 4];
+        }
+        let [high, low] = Byte::pair(Number::length(self.family, self.phase));
+        let mut bytes = [Byte::known(0), Byte::known(0), high, low];
+        if cfg!(target_endian = "little") {
+            bytes.reverse();
+        }
+        bytes
+    }
+
+    /// The client's first packet announces how long segments may be, its later ones do not; of the server's the first does.
+    fn segment_size(
+        &self,
+        present: bool,
+        length: usize,
+        situation: &Situation,
+        bytes: &mut Vec<Byte>,
+    ) -> Option<()> {
+        let unclear = self.phase == Phase::Reply || situation.segment_size_changed;
+        let there = self.phase == Phase::Opening;
+        match (there, present) {
+            _ if unclear => bytes.extend((0..length).map(|_| Byte::other())),
+            (_, true) => bytes.push(Byte::known(u8::from(there))),
+            (true, false) => bytes.extend(Byte::pair(Number::SEGMENT_SIZE)),
+            (false, false) => return None,
+        }
+        Some(())
     }
 
     /// A byte of the local or the remote address.
@@ -537,10 +521,7 @@ impl Packet<'_> {
             if local {
                 [Byte::from(Origin::PortHigh), Byte::from(Origin::PortLow)]
             } else {
-                [
-                    Byte::from(Origin::RemotePortHigh),
-                    Byte::from(Origin::RemotePortLow),
-                ]
+                Byte::pair(Number::PORT)
             }
         };
         match key {
@@ -587,37 +568,5 @@ impl Packet<'_> {
                 }
             }
         }
-    }
-}
-
-fn push(bytes: &mut Vec<Byte>, data: &[u8]) {
-    bytes.extend(data.iter().map(|byte| Byte::known(*byte)));
-}
-
-fn push_name(bytes: &mut Vec<Byte>, name: &str) {
-    let mut padded = [0_u8; 16];
-    for (slot, byte) in padded.iter_mut().zip(name.bytes()) {
-        *slot = byte;
-    }
-    push(bytes, &padded);
-}
-
-fn operate(bytes: &mut [Byte], operation: &Operation) {
-    match operation {
-        Operation::Bitwise { mask, xor } => {
-            for (index, byte) in bytes.iter_mut().enumerate() {
-                let mask = mask.get(index).copied().unwrap_or(0);
-                let xor = xor.get(index).copied().unwrap_or(0);
-                *byte = byte.bitwise(mask, xor);
-            }
-        }
-        Operation::Swap { size } => {
-            if cfg!(target_endian = "little") {
-                for word in bytes.chunks_mut((*size as usize).max(1)) {
-                    word.reverse();
-                }
-            }
-        }
-        Operation::Computed => bytes.fill(Byte::other()),
     }
 }

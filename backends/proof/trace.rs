@@ -6,7 +6,7 @@ use crate::model::ruleset::{PayloadBase, Policy, Rule, Statement, Table, Uncerta
 use super::flow::{Flow, Here, List, Memory, Path, Split};
 use super::names::Names;
 use super::outcome::{Block, Call, Doubt, Intent, Outcome, Spot};
-use super::packet::{Packet, Situation};
+use super::packet::{Packet, Phase, Situation};
 use super::scope::Ports;
 use super::steps::{Effect, Recorder};
 use super::truth::{self, Truth};
@@ -197,9 +197,12 @@ impl<'a, 'p> Tracer<'a, 'p> {
                         truth = truth.and(&Truth::condition(*uncertainty));
                     }
                 }
+                Statement::SetSegmentSize { .. } => self.set_segment_size(&truth, &here),
                 Statement::Notrack => self.notrack(&truth, &here),
-                // The three packets have nothing behind their headers: the rule ends (`nft_payload_set_eval`).
-                Statement::Rewrite { base, .. } if *base == PayloadBase::Inner => {
+                // A SYN has nothing behind its headers: the rule ends (`nft_payload_set_eval`).
+                Statement::Rewrite { base, .. }
+                    if *base == PayloadBase::Inner && self.packet.phase == Phase::Opening =>
+                {
                     truth = Truth::never();
                 }
                 Statement::Tproxy { .. } | Statement::Rewrite { .. } => {
@@ -490,7 +493,11 @@ impl<'a, 'p> Tracer<'a, 'p> {
 
     fn call(&mut self, truth: &Truth, target: &str, goto: bool, here: &mut Here<'_, '_>) {
         let split = here.split(truth);
-        let Some(target) = self.names.chains.get(target).copied() else {
+        // The kernel takes no chains that call each other in a circle; what was read wrong may.
+        let calls = here.path.calls.iter().map(|call| call.chain);
+        let known = self.names.chains.get(target).copied();
+        let known = known.filter(|target| calls.chain([here.chain]).all(|chain| chain != *target));
+        let Some(target) = known else {
             self.doubt(truth, here, true);
             return;
         };

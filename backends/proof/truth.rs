@@ -9,8 +9,9 @@ use crate::model::ruleset::{
 };
 
 pub(super) use self::remote::is_of_remote;
-use self::remote::{among_addresses, remote, remote_between, remote_port};
-use super::packet::{Byte, Origin};
+use self::remote::{among, among_addresses, remote, remote_between};
+use super::bytes::{Byte, Origin};
+use super::ordinary::Number;
 use super::scope::Ports;
 
 /// The whole of what [`Truth::share`] counts.
@@ -231,9 +232,9 @@ pub(super) fn test(bytes: &[Byte], test: &Test, about: About<'_>) -> Truth {
 struct Wanted {
     /// Bits of the remote address.
     remote_bits: u32,
-    /// Mask and value for the port, and for the client's port.
+    /// Mask and value for the port, and for numbers that clients choose.
     port: (u16, u16),
-    remote_port: (u16, u16),
+    numbers: Vec<(Number, u16, u16)>,
     /// Bits of the sender's hardware address.
     hardware_bits: u32,
     unknown: Option<Uncertainty>,
@@ -274,13 +275,16 @@ fn equal(bytes: &[Byte], data: &[u8], about: About<'_>) -> Truth {
                 wanted.port.0 |= mask16;
                 wanted.port.1 |= bits16;
             }
-            Origin::RemotePortHigh => {
-                wanted.remote_port.0 |= mask16 << 8;
-                wanted.remote_port.1 |= bits16 << 8;
-            }
-            Origin::RemotePortLow => {
-                wanted.remote_port.0 |= mask16;
-                wanted.remote_port.1 |= bits16;
+            Origin::High(number) => wanted.number(number, mask16 << 8, bits16 << 8),
+            Origin::Low(number) => wanted.number(number, mask16, bits16),
+            Origin::OneOf(values) => {
+                let mut alike = values.iter().map(|value| value & mask == bits);
+                if !alike.clone().any(|alike| alike) {
+                    return Truth::never();
+                }
+                if !alike.all(|alike| alike) {
+                    wanted.unknown = wanted.unknown.max(Some(Uncertainty::Other));
+                }
             }
             Origin::Unknown(Uncertainty::Source) => wanted.hardware_bits += mask.count_ones(),
             Origin::Unknown(why) => wanted.unknown = wanted.unknown.max(Some(why)),
@@ -290,13 +294,28 @@ fn equal(bytes: &[Byte], data: &[u8], about: About<'_>) -> Truth {
 }
 
 impl Wanted {
+    fn number(&mut self, number: Number, mask: u16, bits: u16) {
+        let mut known = self.numbers.iter_mut();
+        match known.find(|(known, ..)| *known == number) {
+            Some((_, all_masks, all_bits)) => {
+                *all_masks |= mask;
+                *all_bits |= bits;
+            }
+            None => self.numbers.push((number, mask, bits)),
+        }
+    }
+
     fn truth(&self, about: About<'_>) -> Truth {
         let mut truth = match masked(self.port, about.ports) {
             None => Truth::always(),
             Some(ports) => Truth::exactly(ports),
         };
-        if let Some(ports) = masked(self.remote_port, &PortSet::all()) {
-            truth = truth.and(&remote_port(&ports));
+        for (number, mask, bits) in &self.numbers {
+            truth = truth.and(&match mask {
+                // What is in sets of thousands is whole numbers.
+                0xffff => among(*number, *bits..=*bits, |_| true),
+                _ => among(*number, 0..=u16::MAX, |value| value & mask == *bits),
+            });
         }
         truth = truth.and(&remote(self.remote_bits, about));
         truth = truth.and(&match self.hardware_bits {
@@ -342,7 +361,7 @@ fn between(bytes: &[Byte], first: &[u8], last: &[u8], about: About<'_>) -> Truth
         if low != high
             || matches!(
                 byte.origin,
-                Origin::PortHigh | Origin::RemotePortHigh | Origin::Remote
+                Origin::PortHigh | Origin::High(_) | Origin::Remote
             ) && byte.known != 0xff
         {
             break;
@@ -361,8 +380,7 @@ fn between_rest(bytes: &[Byte], first: &[u8], last: &[u8], about: About<'_>) -> 
         return Truth::always();
     }
     // Whatever the unknown bits are, the value lies between these two.
-    let least: Vec<u8> = bytes.iter().map(|byte| byte.value).collect();
-    let most: Vec<u8> = bytes.iter().map(|byte| byte.value | !byte.known).collect();
+    let (least, most) = extremes(bytes);
     if least.as_slice() >= first && most.as_slice() <= last {
         return Truth::always();
     }
@@ -372,10 +390,19 @@ fn between_rest(bytes: &[Byte], first: &[u8], last: &[u8], about: About<'_>) -> 
     if let ([high, low], [first_high, first_low], [last_high, last_low]) = (bytes, first, last) {
         let bounds = u16::from_be_bytes([*first_high, *first_low])
             ..=u16::from_be_bytes([*last_high, *last_low]);
-        let ports = || port_values(*high, *low, &bounds);
         match (high.origin, low.origin) {
-            (Origin::PortHigh, Origin::PortLow) => return Truth::exactly(ports()),
-            (Origin::RemotePortHigh, Origin::RemotePortLow) => return remote_port(&ports()),
+            (Origin::PortHigh, Origin::PortLow) => {
+                return Truth::exactly(port_values(*high, *low, &bounds));
+            }
+            (Origin::High(number), Origin::Low(other)) if number == other => {
+                return if is_whole(*high) && is_whole(*low) {
+                    among(number, bounds, |_| true)
+                } else {
+                    among(number, 0..=u16::MAX, |value| {
+                        bounds.contains(&changed(*high, *low, value))
+                    })
+                };
+            }
             _ => {}
         }
     }
@@ -405,23 +432,49 @@ fn between_rest(bytes: &[Byte], first: &[u8], last: &[u8], about: About<'_>) -> 
 
 /// The ports whose two bytes, as changed by masks, lie within the bounds.
 fn port_values(high: Byte, low: Byte, bounds: &std::ops::RangeInclusive<u16>) -> PortSet {
-    if high.known == 0 && low.known == 0 && high.flip == 0 && low.flip == 0 {
+    if is_whole(high) && is_whole(low) {
         return PortRange::new(*bounds.start(), *bounds.end())
             .into_iter()
             .collect();
     }
-    let apply =
-        |byte: Byte, bits: u8| (byte.value & byte.known) | ((bits ^ byte.flip) & !byte.known);
     (0..=u16::MAX)
-        .filter(|port| {
-            let [port_high, port_low] = port.to_be_bytes();
-            bounds.contains(&u16::from_be_bytes([
-                apply(high, port_high),
-                apply(low, port_low),
-            ]))
-        })
+        .filter(|port| bounds.contains(&changed(high, low, *port)))
         .map(PortRange::single)
         .collect()
+}
+
+/// Whether nothing was done to the byte.
+fn is_whole(byte: Byte) -> bool {
+    byte.known == 0 && byte.flip == 0
+}
+
+/// What two bytes, as changed by masks, are for a number.
+fn changed(high: Byte, low: Byte, number: u16) -> u16 {
+    let apply =
+        |byte: Byte, bits: u8| (byte.value & byte.known) | ((bits ^ byte.flip) & !byte.known);
+    let [number_high, number_low] = number.to_be_bytes();
+    u16::from_be_bytes([apply(high, number_high), apply(low, number_low)])
+}
+
+/// The least and the most that the bytes can be.
+fn extremes(mut bytes: &[Byte]) -> (Vec<u8>, Vec<u8>) {
+    let (mut least, mut most) = (Vec::new(), Vec::new());
+    while let [byte, rest @ ..] = bytes {
+        bytes = rest;
+        if let (Origin::High(number), [low, behind @ ..]) = (byte.origin, rest)
+            && low.origin == Origin::Low(number)
+            && is_whole(*byte)
+            && is_whole(*low)
+        {
+            least.extend(number.least.to_be_bytes());
+            most.extend(number.most.to_be_bytes());
+            bytes = behind;
+        } else {
+            least.push(byte.value);
+            most.push(byte.value | !byte.known);
+        }
+    }
+    (least, most)
 }
 
 /// Whether the bytes are in the set.

@@ -153,6 +153,10 @@ pub const PAGES: &[Manual] = &[
                 "pasvsync explain 50003 -v",
                 "Every rule that a new connection meets.",
             ),
+            (
+                "pasvsync explain 50003 --boot",
+                "Which rule of the files that boot loads decides.",
+            ),
         ],
         exit_status: &[("0", "Whatever was found."), FAILED, USAGE],
         see_also: &["pasvsync-status(8)", "nft(8)"],

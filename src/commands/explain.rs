@@ -1,28 +1,43 @@
 //! `pasvsync explain PORT`: who wants it, and what decides about it.
 
+use firewall::backend::Layer;
 use firewall::model::ports::PortRange;
 use firewall::model::reach::{Family, Reach};
 use firewall::proof;
 
+use crate::cli::Explain;
 use crate::exit::ExitStatus;
 use crate::findings::Location;
 use crate::passive::{self, Reading};
 use crate::printer::Printer;
-use crate::report::{Explanation, FamilyExplanation, Report, SCHEMA, StepReport, WantedBy, text};
+use crate::report::{
+    Explanation, FamilyExplanation, Report, SCHEMA, StepReport, WantedBy, layers, text,
+};
 use crate::settings::Settings;
 
 /// Runs the command. It succeeds whatever it finds.
 ///
 /// # Errors
 /// When the daemons or the firewall cannot be read.
-pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub fn run(
+    arguments: &Explain,
+    settings: &Settings,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
+    let port = arguments.port;
     let discovery = super::discover(settings)?;
-    let ruleset = super::firewalls::ruleset(settings, &passive::control(&discovery.readings))?;
+    let layer = if arguments.boot {
+        Layer::Permanent
+    } else {
+        Layer::Runtime
+    };
+    let control = passive::control(&discovery.readings);
+    let (layer, ruleset) = super::firewalls::ruleset(settings, &control, layer)?;
     let families = Family::BOTH.map(|family| {
         let (entry, steps) = proof::walk(&ruleset, family, port);
         let steps = steps.into_iter().map(|step| StepReport {
             packet: step.packet,
-            place: step.place,
+            place: layers::words(layer, &step.place),
             depth: step.depth,
             effect: step.effect.to_string(),
             sure: step.sure,
@@ -32,11 +47,15 @@ pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<
             |entry| (entry.reach, entry.because),
         );
         let ports = PortRange::single(port).into();
+        let exceptions = proof::judge(&ruleset, family, &ports).exceptions(&ruleset);
         FamilyExplanation {
             family: family.as_str(),
             verdict: reach.as_str(),
-            because,
-            exceptions: proof::judge(&ruleset, family, &ports).exceptions(&ruleset),
+            because: layers::words(layer, &because),
+            exceptions: exceptions
+                .iter()
+                .map(|it| layers::words(layer, it))
+                .collect(),
             steps: steps.collect(),
         }
     });
@@ -44,6 +63,7 @@ pub fn run(port: u16, settings: &Settings, printer: &Printer) -> anyhow::Result<
     let explanation = Explanation {
         schema: SCHEMA,
         port,
+        layer: layer.as_str(),
         wanted_by: discovery
             .readings
             .iter()

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use firewall::backend::{Backend as _, Desired, Layer, Scope};
+use firewall::backend::{Backend, Desired, Layer, Scope};
 use firewall::boot::{BootLayer, Note, WithBoot};
 use firewall::csf::{Csf, Options};
 use firewall::firewalld::{Choice, Files, Firewalld};
@@ -13,6 +13,7 @@ use firewall::model::ports::{PortRange, PortSet};
 use firewall::model::ruleset::Ruleset;
 
 use crate::cli::BackendChoice;
+use crate::failure::Failure;
 use crate::findings::Finding;
 use crate::reconcile::{self, BackendOutcome, Mode};
 use crate::settings::Settings;
@@ -141,22 +142,66 @@ fn csf(
     Ok(in_charge.then(|| csf.running(kernel)))
 }
 
-/// What filters now, as far as the packets of a new connection to this host can meet it.
-pub(super) fn ruleset(settings: &Settings, control: &PortSet) -> anyhow::Result<Ruleset> {
-    if let Some(mut firewalld) = firewalld(settings, control)? {
-        return Ok(firewalld.ruleset(Layer::Runtime, Scope::InputPath)?);
+/// What filters now, as far as the packets of a new connection to this host can meet it, or after the next boot. Of another
+/// system's files only the latter is known, as everywhere: the layer that it is comes with it.
+pub(super) fn ruleset(
+    settings: &Settings,
+    control: &PortSet,
+    layer: Layer,
+) -> anyhow::Result<(Layer, Ruleset)> {
+    let root = settings.root();
+    let mut boot = BootLayer::open(root, settings.fresh);
+    if let Some(mut csf) = csf(settings, root, &boot, &mut Vec::new())? {
+        return ruleset_of(&mut csf, layer);
     }
-    Ok(kernel(settings)?.ruleset(Layer::Runtime, Scope::InputPath)?)
+    if files_are_meant(settings, &boot) {
+        return ruleset_of(
+            &mut Files::open(root, choice(settings, control), boot),
+            layer,
+        );
+    }
+    if let Some(firewalld) = firewalld(settings, control)? {
+        return ruleset_of(&mut firewalld.with_boot(boot), layer);
+    }
+    if stopped(settings, &boot, Mode::Check).is_some() {
+        let boot = Files::open(root, choice(settings, control), boot);
+        let running = kernel(settings)?;
+        return ruleset_of(&mut WithBoot { running, boot }, layer);
+    }
+    if settings.root.is_some() && boot.boot().loads() {
+        return ruleset_of(&mut boot, layer);
+    }
+    let running = kernel(settings)?;
+    ruleset_of(&mut WithBoot { running, boot }, layer)
+}
+
+/// The ruleset of a layer, or of the only one there is where it is about now.
+fn ruleset_of<B: Backend>(backend: &mut B, layer: Layer) -> anyhow::Result<(Layer, Ruleset)> {
+    let layers = backend.layers();
+    let layer = match layers.as_slice() {
+        [only] if layer == Layer::Runtime => *only,
+        known if known.contains(&layer) => layer,
+        _ => {
+            let message = "the next boot is not judged here, so nothing can be explained of it";
+            return Err(Failure::new(message, "`pasvsync status` says why").into());
+        }
+    };
+    let scope = match layer {
+        Layer::Runtime => Scope::InputPath,
+        Layer::Permanent => Scope::Everything,
+    };
+    Ok((layer, backend.ruleset(layer, scope)?))
+}
+
+/// Whether a firewall is named by `--backend`, or none is and it is the one at hand.
+fn is_meant(settings: &Settings, firewall: BackendChoice, at_hand: bool) -> bool {
+    settings.backend == firewall || settings.backend == BackendChoice::Auto && at_hand
 }
 
 /// Whether it is about the files of another system whose boot firewalld is in charge of.
 fn files_are_meant(settings: &Settings, boot: &BootLayer) -> bool {
-    let meant = match settings.backend {
-        BackendChoice::Auto => boot.boot().managed() == Some("firewalld"),
-        BackendChoice::Firewalld => true,
-        BackendChoice::Csf | BackendChoice::Iptables | BackendChoice::Nftables => false,
-    };
-    settings.root.is_some() && meant
+    let managed = boot.boot().managed() == Some("firewalld");
+    settings.root.is_some() && is_meant(settings, BackendChoice::Firewalld, managed)
 }
 
 /// Whether firewalld does not run here and the next boot starts it, or something of ours would be left in its files: then
@@ -187,12 +232,7 @@ fn choice(settings: &Settings, control: &PortSet) -> Choice {
 
 /// The firewalld that is running here, if it is the one to work with.
 fn firewalld(settings: &Settings, control: &PortSet) -> anyhow::Result<Option<Firewalld>> {
-    let wanted = match settings.backend {
-        BackendChoice::Auto => settings.root.is_none(),
-        BackendChoice::Firewalld => true,
-        BackendChoice::Csf | BackendChoice::Iptables | BackendChoice::Nftables => false,
-    };
-    let found = if wanted {
+    let found = if is_meant(settings, BackendChoice::Firewalld, settings.root.is_none()) {
         Firewalld::find(choice(settings, control))?
     } else {
         None

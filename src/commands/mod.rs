@@ -44,7 +44,7 @@ pub fn run(
         Command::Sync => sync::run(settings, printer),
         Command::Check(arguments) => check::run(arguments, settings, printer),
         Command::Status => status::run(settings, printer),
-        Command::Explain(arguments) => explain::run(arguments.port, settings, printer),
+        Command::Explain(arguments) => explain::run(arguments, settings, printer),
         Command::Remove => remove::run(settings, printer),
         Command::SetRange(arguments) => set_range::run(arguments, settings, printer),
         Command::Demo(arguments) => demo::run(arguments.stage, printer),

@@ -62,7 +62,7 @@ pub trait Daemon: Sync {
     }
 
     /// The ways to give its configuration a passive range. Nothing is written; whether a way does what it should is proved
-    /// by reading what it would come to ([`set_range`]).
+    /// by reading what it would come to ([`set_range()`]).
     ///
     /// # Errors
     /// When a file cannot be read, or when the range is set where pasvsync cannot change it safely.

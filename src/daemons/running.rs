@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use self::age::{Age, NANOSECONDS, real_time_at_boot};
-use super::{DAEMONS, Discovery, Host, Process, Request, kernels, named};
+use super::{DAEMONS, Daemon, Discovery, Host, Process, Request, kernels, named};
 use crate::findings::{Finding, Location};
 use crate::listeners::{self, Listener, Owner};
 use crate::passive::Reading;
@@ -40,7 +40,7 @@ pub fn about_running(request: &Request, readings: &mut [Reading]) -> anyhow::Res
         .iter()
         .map(|reading| last_change(reading).filter(|(_, at)| *at > booted))
         .collect();
-    let tells = |reading: &Reading| named(reading.daemon).is_some_and(|it| it.shows_arguments());
+    let tells = |reading: &Reading| named(reading.daemon).is_some_and(Daemon::shows_arguments);
     if changes.iter().all(Option::is_none) && !readings.iter().any(tells) {
         return Ok(());
     }

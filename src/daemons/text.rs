@@ -59,6 +59,18 @@ pub(super) fn atoi(bytes: &[u8]) -> i32 {
     value.cast_signed()
 }
 
+/// A number as its author reads it, where [`atoi`] takes what it can of it: in decimal, and as large as it is written.
+/// `None` when it is none, or letters follow at once.
+pub(super) fn as_written(bytes: &[u8]) -> Option<u32> {
+    let bytes = trim_start(bytes);
+    let bytes = bytes.strip_prefix(b"+").unwrap_or(bytes);
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit());
+    let (digits, rest) = bytes.split_at(digits.count());
+    let goes_on = rest.first().is_some_and(u8::is_ascii_alphabetic);
+    let number = u32::try_from(decimal(digits)).unwrap_or(u32::MAX);
+    (!digits.is_empty() && !goes_on).then_some(number)
+}
+
 /// glibc's `%u`: `strtoul` (saturating at 64 bits) cut to 32 bits; digits only.
 pub(super) fn unsigned(digits: &[u8]) -> u32 {
     decimal(digits).min(u128::from(u64::MAX)) as u64 as u32

@@ -1,13 +1,14 @@
 //! vsftpd 3: files and `-oKEY=VALUE`, the last value wins; what is out of bounds is repaired without a word.
 
 mod edit;
+mod range;
 mod settings;
 
 use std::path::{Path, PathBuf};
 
 use firewall::model::ports::{PortRange, PortSet};
 
-use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Setting, Settings, effective_range, number};
+use self::settings::{DEFAULT_MINIMUM, READ_LIMIT, Settings, effective_range, number};
 use super::units::{self, SuperServer};
 use super::{ConfigError, ConfigErrorKind, Daemon, Host, NO_PORTS, Process, Ways};
 use crate::findings::{Finding, Location};
@@ -219,13 +220,14 @@ impl Instance {
         listening(&settings, servers, &mut reading);
         reading.passive_enabled = settings.truth("pasv_enable", true);
         let mut effective = PortSet::EMPTY;
-        about_range(&settings, &mut reading);
+        range::about_duplicates(&settings, &mut reading);
+        range::about_bounds(&settings, &mut reading);
         match settings.range() {
             Some(ports) => {
                 effective = ports.into();
                 reading.passive.push(PassiveRange {
                     ports,
-                    location: range_location(&settings),
+                    location: range::location(&settings),
                 });
             }
             None => effective = effective.union(&effective_range(DEFAULT_MINIMUM, 0).into()),
@@ -295,122 +297,6 @@ fn listening(settings: &Settings, servers: &[SuperServer], reading: &mut Reading
                 "write listen_ipv6=YES (it listens for IPv4 too), or start vsftpd from inetd",
             ));
         }
-    }
-}
-
-/// The bound that counts for the place of the range.
-fn range_location(settings: &Settings) -> Location {
-    let bound = settings
-        .last("pasv_min_port")
-        .or_else(|| settings.last("pasv_max_port"));
-    bound.map_or_else(|| Location::file(""), |setting| setting.location.clone())
-}
-
-/// How a range is written that vsftpd takes as it is.
-const WRITE_BOTH: &str = "write both ports from 1025 to 65534, the lower one first: pasv_min_port=49152 and \
-                          pasv_max_port=65534";
-
-/// What the daemon repairs without a word.
-fn about_range(settings: &Settings, reading: &mut Reading) {
-    for key in ["pasv_min_port", "pasv_max_port", "listen_port"] {
-        let mut same = settings
-            .list
-            .iter()
-            .rev()
-            .filter(|setting| setting.key == key);
-        let last = same.next();
-        for (earlier, last) in same.zip(last) {
-            let message = format!(
-                "{key}={} is ignored: {key} stands again on {}",
-                clean(&earlier.value),
-                last.location
-            );
-            reading.findings.push(
-                Finding::new("duplicate-setting", message)
-                    .with_hint("remove one of the two lines")
-                    .at(earlier.location.clone()),
-            );
-        }
-    }
-    let (minimum, maximum) = (
-        settings.last("pasv_min_port"),
-        settings.last("pasv_max_port"),
-    );
-    let Some(used) = settings.range() else {
-        return;
-    };
-    let in_quotes = |setting: &&Setting| {
-        setting
-            .value
-            .iter()
-            .any(|byte| matches!(byte, b'"' | b'\''))
-    };
-    let quoted = [minimum, maximum].iter().flatten().any(in_quotes);
-    let mut find = |code, message: String, setting: &Setting| {
-        let hint = match code {
-            "quoted-value" => "write the number without quotes".to_owned(),
-            "range-beyond-written" => format!("{WRITE_BOTH}; if {used} is meant, --force opens it"),
-            _ => WRITE_BOTH.to_owned(),
-        };
-        reading.findings.push(
-            Finding::new(code, message)
-                .with_hint(hint)
-                .at(setting.location.clone()),
-        );
-    };
-    for setting in [minimum, maximum].into_iter().flatten() {
-        let value = clean(&setting.value);
-        if in_quotes(&setting) {
-            find(
-                "quoted-value",
-                format!(
-                    "{}={value}: vsftpd takes quotes for 0; it uses {used}",
-                    setting.key
-                ),
-                setting,
-            );
-        } else if setting.value.first() == Some(&b'0') && setting.value.len() > 1 {
-            find(
-                "range-repaired",
-                format!(
-                    "{}={value}: a leading 0 makes it octal, {}",
-                    setting.key,
-                    number(&setting.value)
-                ),
-                setting,
-            );
-        }
-    }
-    match (minimum, maximum) {
-        (Some(one), None) | (None, Some(one)) => find(
-            "single-bound",
-            format!("only {} is set: vsftpd uses {used}", one.key),
-            one,
-        ),
-        (Some(low), Some(high)) => {
-            let (first, last) = (number(&low.value), number(&high.value));
-            let repaired = (u32::from(used.first()), u32::from(used.last())) != (first, last);
-            let within = |port: u16| (first..=last).contains(&u32::from(port));
-            let beyond = quoted || !within(used.first()) || !within(used.last());
-            let code = match (first, last) {
-                _ if !repaired => return,
-                _ if beyond => "range-beyond-written",
-                (first, last) if first > 65_535 || last > 65_535 => "range-above-65535",
-                (first, _) if first < 1024 => "range-below-1024",
-                _ => "range-repaired",
-            };
-            let uses = if beyond {
-                format!("makes {used} of them, more than they say")
-            } else {
-                format!("uses {used}")
-            };
-            find(
-                code,
-                format!("pasv_min_port={first} and pasv_max_port={last}: vsftpd {uses}"),
-                low,
-            );
-        }
-        (None, None) => {}
     }
 }
 
@@ -484,11 +370,12 @@ fn per_user(
             .iter()
             .any(|setting| matches!(setting.key.as_str(), "pasv_min_port" | "pasv_max_port"));
         if let Some(range) = user.range().filter(|_| own) {
+            range::about_bounds(&user, reading);
             ports = ports.union(&range.into());
             if !reading.passive.iter().any(|known| known.ports == range) {
                 reading.passive.push(PassiveRange {
                     ports: range,
-                    location: range_location(&user),
+                    location: range::location(&user),
                 });
             }
         }

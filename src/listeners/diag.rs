@@ -6,22 +6,16 @@ use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
-};
+use firewall::netfilter::dump;
+use rustix::net::AddressFamily;
 
 use super::{Listener, UnixListener};
 
+/// `NETLINK_SOCK_DIAG`
+const SOCKET_DIAGNOSIS: isize = 4;
 /// `SOCK_DIAG_BY_FAMILY`
 const BY_FAMILY: u16 = 20;
-/// `NLM_F_REQUEST | NLM_F_DUMP`
-const DUMP: u16 = 0x301;
-/// `NLMSG_ERROR` and `NLMSG_DONE`
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
 /// `IPPROTO_TCP`
 const TCP: u8 = 6;
 /// `1 << TCP_LISTEN`
@@ -64,54 +58,23 @@ pub(super) fn unix_listeners() -> Result<Vec<UnixListener>> {
 }
 
 fn ask(request: &[u8], each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let socket = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        Some(netlink::SOCK_DIAG),
-    )?;
-    set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_secs(5)))?;
-    let mut message = Vec::with_capacity(HEADER + request.len());
-    message.extend(((HEADER + request.len()) as u32).to_ne_bytes());
-    message.extend(BY_FAMILY.to_ne_bytes());
-    message.extend(DUMP.to_ne_bytes());
-    message.resize(HEADER, 0);
-    message.extend(request);
-    send(&socket, &message, SendFlags::empty())?;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let (length, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
-        if answers(&buffer[..length], each)? {
-            return Ok(());
+    let mut outcome = Ok(());
+    dump(SOCKET_DIAGNOSIS, BY_FAMILY, request, |body| {
+        if outcome.is_ok() {
+            outcome = each(body);
         }
-    }
+    })?;
+    outcome
 }
 
-/// Gives the bodies of a datagram's messages; says whether it is the last.
-fn answers(datagram: &[u8], each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<bool> {
-    let mut messages = datagram;
-    while let Some(header) = messages.get(..HEADER) {
-        let size = u32::from_ne_bytes(bytes(header, 0)?) as usize;
-        let kind = u16::from_ne_bytes(bytes(header, 4)?);
-        let body = messages.get(HEADER..size).ok_or_else(malformed)?;
-        match kind {
-            DONE => return Ok(true),
-            ERROR => {
-                let errno = i32::from_ne_bytes(bytes(body, 0)?);
-                return Err(Error::from_raw_os_error(errno.wrapping_neg()));
-            }
-            _ => each(body)?,
-        }
-        messages = messages.get(size.next_multiple_of(4)..).unwrap_or_default();
-    }
-    Ok(false)
-}
-
-/// A datagram of any bytes.
-pub(super) fn fuzz(datagram: &[u8]) {
+/// A message of any bytes.
+pub(super) fn fuzz(message: &[u8]) {
+    let Some(body) = message.get(HEADER..) else {
+        return;
+    };
     // What is cut short is an error, which nothing follows from.
-    let _ = answers(datagram, &mut |body| parse(body).map(drop));
-    let _ = answers(datagram, &mut |body| parse_unix(body).map(drop));
+    let _ = parse(body);
+    let _ = parse_unix(body);
 }
 
 /// `unix_diag_msg`, then attributes: the name, and the file that stands for it (`linux/unix_diag.h`). `None` when it

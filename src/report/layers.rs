@@ -62,6 +62,14 @@ fn alike(one: &Refusal, other: &Refusal) -> bool {
         && without_handles(&one.message) == without_handles(&other.message)
 }
 
+/// What is said of a place in a layer's ruleset.
+pub fn words(layer: Layer, text: &str) -> String {
+    match layer {
+        Layer::Runtime => text.to_owned(),
+        Layer::Permanent => without_handles(text),
+    }
+}
+
 /// The words without the kernel's numbers of rules: those of a scratch namespace are nobody's.
 fn without_handles(text: &str) -> String {
     let mut parts = text.split(" (handle ");
@@ -79,10 +87,6 @@ fn without_handles(text: &str) -> String {
 
 impl From<LayerOutcome> for LayerReport {
     fn from(outcome: LayerOutcome) -> Self {
-        let words = |text: &str| match outcome.layer {
-            Layer::Runtime => text.to_owned(),
-            Layer::Permanent => without_handles(text),
-        };
         let reach = outcome.reach.iter().flat_map(|map| {
             map.intervals()
                 .into_iter()
@@ -91,7 +95,7 @@ impl From<LayerOutcome> for LayerReport {
                     first: range.first(),
                     last: range.last(),
                     verdict: entry.reach.as_str(),
-                    because: words(&entry.because),
+                    because: words(outcome.layer, &entry.because),
                 })
         });
         Self {

@@ -160,14 +160,14 @@ pub(super) fn shared(daemon: &DaemonReport, entry: &ReachReport) -> PortSet {
 fn edits(layer: &LayerReport, diff: bool, style: Style, text: &mut String) {
     if diff {
         for line in diff::lines(layer.edits.iter().map(String::as_str)) {
-            let shown = line.to_string();
-            let shown = clean(&shown);
-            let _ = match line {
-                Line::Place(_) => writeln!(text, "{}", style.paint(Tone::Strong, &shown)),
-                Line::Removed(_) => writeln!(text, "{}", style.paint(Tone::Bad, &shown)),
-                Line::Added(_) => writeln!(text, "{}", style.paint(Tone::Good, &shown)),
-                Line::Command(_) => writeln!(text, "{shown}"),
+            let shown = clean(line.to_string());
+            let shown = match line {
+                Line::Place(_) => style.paint(Tone::Strong, &shown),
+                Line::Removed(_) => style.paint(Tone::Bad, &shown),
+                Line::Added(_) => style.paint(Tone::Good, &shown),
+                Line::Command(_) => shown,
             };
+            let _ = writeln!(text, "{shown}");
         }
     } else {
         for edit in &layer.edits {
@@ -342,18 +342,19 @@ pub fn set_range(report: &Report, diff: bool, quiet: bool, style: Style) -> Stri
     if done.written && !done.restarted || done.restarted && !quiet {
         let _ = match &done.restart {
             Restart::Command(words) if done.restarted => {
-                writeln!(text, "restarted: {}", clean(&words.join(" ")))
+                writeln!(text, "restarted: {}", clean(words.join(" ")))
             }
             Restart::Command(words) => {
-                writeln!(text, "to use it, restart: {}", clean(&words.join(" ")))
+                writeln!(text, "to use it, restart: {}", clean(words.join(" ")))
             }
             Restart::Needless => {
-                text.push_str("new sessions use it: a super server starts the daemon\n");
-                Ok(())
+                writeln!(
+                    text,
+                    "new sessions use it: a super server starts the daemon"
+                )
             }
             Restart::ByHand => {
-                text.push_str("to use it: restart the daemon the way it was started\n");
-                Ok(())
+                writeln!(text, "to use it: restart the daemon the way it was started")
             }
         };
     }
@@ -426,7 +427,10 @@ pub fn remove(report: &Report, diff: bool, quiet: bool, style: Style) -> String 
 /// What `explain` prints; with the whole walk when verbose.
 pub fn explain(explanation: &Explanation, verbose: bool, style: Style) -> String {
     let mut text = String::new();
-    let port = format!("{}/tcp", explanation.port);
+    let port = match explanation.layer {
+        "permanent" => format!("{}/tcp, {}", explanation.port, when("permanent")),
+        _ => format!("{}/tcp", explanation.port),
+    };
     let _ = writeln!(text, "{}", style.paint(Tone::Strong, &port));
     if explanation.wanted_by.is_empty() {
         text.push_str("  wanted by no daemon's configuration\n");

@@ -66,6 +66,7 @@ fn every_command_prints_an_object_of_the_schema() {
     }
     if let Some(explanation) = object(&closed, &[&json("explain 50003")], 0) {
         assert_eq!(explanation["wanted_by"][0]["line"], 2);
+        assert_eq!(explanation["layer"], "runtime");
         assert_eq!(explanation["families"][0]["verdict"], "closed");
     }
     object(&closed, &[&json("status")], 0);

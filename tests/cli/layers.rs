@@ -93,6 +93,30 @@ fn what_holds_after_the_next_boot_only_is_named_so() {
     assert_eq!(said(&sync, 1), [error, FORCE], "{sync:?}");
 }
 
+/// Each layer is explained by itself.
+#[test]
+fn explain_of_each_layer() {
+    let Some(host) = nftables(NFTABLES) else {
+        return;
+    };
+    let denied = NFTABLES.replace("ct state invalid", &format!("{DENY}\n ct state invalid"));
+    host.write("/etc/nftables.conf", &denied, 0o644);
+    let now = host.pasvsync(&["explain", "50003"]);
+    assert_eq!(
+        now.expect_success("explain"),
+        "50003/tcp\n  wanted by proftpd (passive 50000-50009): /etc/proftpd/proftpd.conf:2\n  \
+         IPv4  closed  policy drop of chain inet filter input (hook input)\n  \
+         IPv6  closed  policy drop of chain inet filter input (hook input)\n"
+    );
+    let boot = host.pasvsync(&["explain", "50003", "--boot"]);
+    assert_eq!(
+        boot.expect_success("explain --boot"),
+        "50003/tcp, after the next boot\n  wanted by proftpd (passive 50000-50009): /etc/proftpd/proftpd.conf:2\n  \
+         IPv4  closed  rule `tcp dport 50000-50009 drop` of chain inet filter input (hook input)\n  \
+         IPv6  closed  rule `tcp dport 50000-50009 drop` of chain inet filter input (hook input)\n"
+    );
+}
+
 /// What filters now is taken away all the same, and what is left is named with what to do.
 #[test]
 fn remove_where_boot_rejects_the_file() {

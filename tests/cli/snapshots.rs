@@ -131,6 +131,8 @@ fn explain() {
     let commands = ["pasvsync sync", "pasvsync explain 50003 -v"];
     snapshot("explain-verbose", &closed(), &commands);
     snapshot("explain-unwanted", &closed(), &["pasvsync explain 8080"]);
+    let boot = &["pasvsync explain 50003 --boot"];
+    snapshot("explain-boot-unfiltered", &closed(), boot);
     snapshot("explain-control", &closed(), &["pasvsync explain 21"]);
 }
 
@@ -187,6 +189,8 @@ fn configurations_that_make_no_sense() {
     snapshot("refused-sync", &host, &["pasvsync sync"]);
     snapshot("refused-check", &host, &["pasvsync check"]);
     snapshot("refused-status", &host, &["pasvsync status"]);
+    let host = Host::new("PassivePorts 50009 50000\n").filtered(POLICY_DROP);
+    snapshot("refused-reversed", &host, &["pasvsync sync"]);
     let host = closed();
     host.file(
         "etc/pasvsync.toml",
@@ -242,6 +246,8 @@ fn a_boot_file_that_is_broken() {
     let file = host.root().join("etc/nftables.conf");
     let junk = format!("sed -i '$a junk here' {}", file.display());
     snapshot("check-boot-file", &host, &["pasvsync check"]);
+    // An image has nothing that filters now.
+    snapshot("explain-boot-file", &host, &["pasvsync explain 50003"]);
     snapshot("check-boot-file-diff", &host, &["pasvsync check --diff"]);
     let commands = ["pasvsync sync", junk.as_str(), "pasvsync remove"];
     snapshot("remove-broken-boot-file", &host, &commands);

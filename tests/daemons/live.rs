@@ -48,6 +48,7 @@ fn story(path: &str, service: &str, daemon: &str, text: &str, command: &str) {
         set.contains(&format!("to use it, restart: service {service} restart\n")),
         "{said}"
     );
+    assert!(!set.contains("was started before"), "said twice: {said}");
     assert!(set.contains("status 0"), "{said}");
     let doubt = match daemon {
         // The daemon's own test has taken the place of the socket that would tell when ProFTPD read its configuration.

@@ -8,6 +8,28 @@ use super::support::{Image, codes, ports, read};
 
 const PATH: &str = "/etc/proftpd/proftpd.conf";
 
+/// A slip that makes thousands of ports of a range is an error, and nothing is opened.
+#[test]
+fn a_range_that_is_hardly_meant_is_an_error() {
+    for (words, meant) in [
+        ("5000O 50009", false),
+        ("50000 50009abc", false),
+        ("4295017296 50009", false),
+        ("50000 50009#c", true),
+        ("+50000 050009", true),
+        ("\"50000\" 50009.9", true),
+    ] {
+        let reading = read(PATH, format!("ServerName t\nPassivePorts {words}\n"));
+        assert!(reading.refuses.is_none(), "{words}: {:?}", reading.refuses);
+        let found = codes(&reading).contains(&"range-beyond-written");
+        assert_eq!(found, !meant, "{words}: {:?}", codes(&reading));
+    }
+    // What does not count is no error.
+    let text = "PassivePorts 50000 50009\nPassivePorts 5000O 50009\n";
+    let reading = read(PATH, format!("ServerName t\n{text}"));
+    assert!(!codes(&reading).contains(&"range-beyond-written"));
+}
+
 /// The ranges that each text asks for.
 #[test]
 fn values_are_read_with_atoi() {

@@ -2,8 +2,9 @@
 //!
 //! The packages conflict with each other: they are downloaded and unpacked below target/, never installed.
 
-use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -40,9 +41,10 @@ impl Drop for Running {
 
 impl Running {
     pub(super) fn said(&mut self) -> String {
-        let mut bytes = Vec::new();
-        self.output.rewind().unwrap();
-        self.output.read_to_end(&mut bytes).unwrap();
+        // Whoever writes has the same place in the file: it must not be moved.
+        let length = self.output.metadata().unwrap().len();
+        let mut bytes = vec![0; usize::try_from(length).unwrap()];
+        self.output.read_exact_at(&mut bytes, 0).unwrap();
         // As the terminal would show it, byte by byte.
         bytes.iter().map(|&byte| char::from(byte)).collect()
     }

@@ -80,6 +80,51 @@ fn what_is_repaired_is_reported() {
     }
 }
 
+/// A slip makes vsftpd take thousands of ports that nobody meant: then it is an error, and nothing is opened.
+#[test]
+fn a_range_beyond_what_is_written_is_an_error() {
+    let beyond = |text: &str| {
+        let reading = read(PATH, format!("listen=YES\n{text}\n"));
+        codes(&reading).contains(&"range-beyond-written")
+    };
+    for text in [
+        "pasv_min_port=hello\npasv_max_port=50009",
+        "pasv_min_port=hello",
+        "pasv_min_port=\"50000\"",
+        "pasv_min_port=70000",
+        "pasv_max_port=20",
+        "pasv_min_port=050000\npasv_max_port=50009",
+        "pasv_min_port=0xC350\npasv_max_port=50009",
+        "pasv_min_port=5000O\npasv_max_port=50009",
+        "pasv_min_port=-1\npasv_max_port=50009",
+    ] {
+        assert!(beyond(text), "{text}");
+    }
+    for text in [
+        "pasv_min_port=50000 # from\npasv_max_port=50009,",
+        "pasv_min_port= +50000\npasv_max_port= 50009",
+        "pasv_min_port=50000",
+        "pasv_max_port=6000",
+        "pasv_min_port=65000\npasv_max_port=70000",
+        "pasv_min_port=20\npasv_max_port=1030",
+    ] {
+        assert!(!beyond(text), "{text}");
+    }
+    let image = Image::new()
+        .with(
+            PATH,
+            "listen=YES\nuser_config_dir=/etc/users\npasv_min_port=50000\npasv_max_port=50009\n",
+        )
+        .with("/etc/users/ann", "pasv_max_port=5009\n");
+    let reading = image.reading();
+    let mut findings = reading.findings.iter();
+    let finding = findings.find(|finding| finding.code == "range-beyond-written");
+    assert_eq!(
+        finding.unwrap().message,
+        "pasv_min_port=50000 and pasv_max_port=5009: vsftpd makes 50000-65535 of that, hardly what is meant"
+    );
+}
+
 #[test]
 fn what_the_daemon_refuses_is_refused_in_its_words() {
     for (text, message) in [

@@ -60,11 +60,9 @@ fn not_running() {
 /// firewalld is gone and its rules are still there.
 #[test]
 fn leftovers() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     let before = lab.world.exact();
     lab.kill();
     while !lab.state().is_empty() {}
@@ -112,11 +110,9 @@ fn a_broken_configuration() {
 /// It stops between two of our questions: an error that says so, and a later run does the rest.
 #[test]
 fn stopped_in_the_middle() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.freeze();
     let sync = std::thread::scope(|scope| {
         let sync = scope.spawn(|| lab.pasvsync(&["sync"]));
@@ -191,11 +187,9 @@ fn not_authorized() {
 /// A firewalld that was cut short has left the service of ours empty: the hint says what to type.
 #[test]
 fn an_empty_file_of_ours() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.pasvsync(&["sync"]).expect(0);
     let before = lab.everything();
     lab.edit("services/pasvsync.xml", |_| String::new());

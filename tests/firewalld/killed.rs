@@ -35,11 +35,9 @@ fn removes_without_a_word(lab: &Lab) {
 
 #[test]
 fn what_is_still_let_in_is_named() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     let before = lab.everything();
     lab.pasvsync(&["sync"]).expect(0);
     lab.kill_and_start();
@@ -78,11 +76,9 @@ fn what_is_still_let_in_is_named() {
 /// What the service of ours has let in is left, too.
 #[test]
 fn what_a_service_let_in_is_named() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.pasvsync(&["sync"]).expect(0);
     lab.restart();
     lab.pasvsync(&["sync"]).expect(0);

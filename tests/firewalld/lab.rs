@@ -84,6 +84,17 @@ pub(crate) fn possible() -> bool {
 }
 
 impl Lab {
+    /// firewalld as it comes, with nftables, and daemons that want a range; `None`, with the reason said, where these
+    /// tests cannot run.
+    pub(crate) fn wanting(range: (u16, u16)) -> Option<Self> {
+        if !possible() {
+            return None;
+        }
+        let lab = Self::start("nftables", |_| {});
+        lab.world.want(range.0, range.1);
+        Some(lab)
+    }
+
     /// firewalld with its own defaults and this backend; `prepare` may change its configuration before it
     /// starts.
     pub(crate) fn start(backend: &str, prepare: impl FnOnce(&mut Lab)) -> Self {

@@ -99,11 +99,9 @@ fn what_closes_the_ports_is_named_with_iptables() {
 /// An admin's wider range swallows ours while it is there; then it is theirs, and stays.
 #[test]
 fn a_range_that_swallows_ours_is_the_admins() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.pasvsync(&["sync"]).expect(0);
     lab.firewall_cmd(&["--add-port=49152-65534/tcp"]);
     assert_eq!(
@@ -124,11 +122,9 @@ fn a_range_that_swallows_ours_is_the_admins() {
 /// What an admin saves (`--runtime-to-permanent`) is theirs from then on.
 #[test]
 fn what_is_saved_by_the_admin_stays() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.pasvsync(&["sync"]).expect(0);
     lab.firewall_cmd(&["--permanent", "--add-port=50000-50100/tcp"]);
     lab.pasvsync(&["remove"]).expect(0);
@@ -146,11 +142,9 @@ fn what_is_saved_by_the_admin_stays() {
 /// A service of the same name that somebody else made is left alone; what runs is opened all the same.
 #[test]
 fn a_service_of_that_name_is_somebody_elses() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.firewall_cmd(&["--permanent", "--new-service=pasvsync"]);
     lab.firewall_cmd(&["--permanent", "--service=pasvsync", "--add-port=8080/tcp"]);
     lab.firewall_cmd(&["--reload"]);
@@ -242,11 +236,9 @@ fn the_control_port_comes_with_its_helper() {
 /// The helper alone lets data connections in until the control connection is encrypted: that is worth a word.
 #[test]
 fn the_helper_alone_is_not_enough() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.firewall_cmd(&["--add-service=ftp"]);
     let check = lab.pasvsync(&["check"]).expect(3);
     assert!(

@@ -131,11 +131,9 @@ fn closed_opened_moved_and_taken_back_with_iptables() {
 /// Only one of the two layers lacks something, and the report says which.
 #[test]
 fn what_is_only_there_now_and_what_only_comes_with_the_next_start() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.firewall_cmd(&["--add-port=50000-50100/tcp"]);
     let check = lab.pasvsync(&["check"]).expect(3);
     assert!(
@@ -158,11 +156,9 @@ fn what_is_only_there_now_and_what_only_comes_with_the_next_start() {
 /// What the manuals say to run is all that is needed; nothing is added to it, nothing of it is taken away.
 #[test]
 fn the_manuals_recipe_is_in_sync() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.firewall_cmd(&["--permanent", "--zone=public", "--add-service=ftp"]);
     lab.firewall_cmd(&["--permanent", "--add-port=49152-65534/tcp"]);
     lab.firewall_cmd(&["--reload"]);
@@ -206,11 +202,9 @@ fn an_admins_overlapping_range_stays() {
 /// Somebody who is banned until the next reload stays banned.
 #[test]
 fn a_ban_at_runtime_survives() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     let [banned, _] = crate::support::world::BANNED;
     lab.firewall_cmd(&[&format!(
         "--add-rich-rule=rule family=ipv4 source address={banned} drop"
@@ -272,11 +266,9 @@ fn two_with_folders_of_their_own() {
 /// Several at once: the ports are opened once, and everybody says so.
 #[test]
 fn eight_at_once() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     let runs: Vec<Run> = std::thread::scope(|scope| {
         let runs: Vec<_> = (0..8)
             .map(|_| scope.spawn(|| lab.pasvsync(&["sync"])))
@@ -301,11 +293,9 @@ fn eight_at_once() {
 /// Killed at any moment, a run leaves nothing that the next one does not mend, and `remove` does not find.
 #[test]
 fn killed_at_any_moment() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     let before = lab.everything();
     for delay in (0..60).step_by(6) {
         let started = Instant::now();

@@ -160,11 +160,9 @@ fn a_zone_of_sources_with_iptables() {
 /// An ipset's clients cannot be asked about one by one; their zone is opened, and the report says what it says nothing of.
 #[test]
 fn a_zone_of_an_ipset() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.firewall_cmd(&["--permanent", "--new-ipset=office", "--type=hash:ip"]);
     lab.firewall_cmd(&[
         "--permanent",
@@ -191,11 +189,9 @@ fn a_zone_of_an_ipset() {
 /// What the default zone lets in says nothing of a zone that an ipset leads to, be it chosen by name.
 #[test]
 fn a_chosen_zone_of_an_ipset() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     lab.firewall_cmd(&["--permanent", "--new-ipset=office", "--type=hash:ip"]);
     let entry = format!("--add-entry={}", BANNED[0]);
     lab.firewall_cmd(&["--permanent", "--ipset=office", &entry]);
@@ -221,11 +217,9 @@ fn a_chosen_zone_of_an_ipset() {
 /// A zone that accepts everything needs nothing; one that is not there is an error with the names of those that are.
 #[test]
 fn zones_by_name() {
-    if !possible() {
+    let Some(lab) = Lab::wanting(FIRST) else {
         return;
-    }
-    let lab = Lab::start("nftables", |_| {});
-    lab.world.want(FIRST.0, FIRST.1);
+    };
     let wrong = lab.pasvsync(&["sync", "--zone", "nowhere"]).expect(1);
     let error = &wrong.report()["error"];
     assert!(

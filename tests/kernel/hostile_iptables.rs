@@ -6,7 +6,7 @@ use crate::support::world::World;
 
 /// Rules of `INPUT`; each is loaded once with the policy as it stands and `-j DROP`, and once with policy `DROP` and
 /// `-j ACCEPT` behind an accept of established connections.
-const MATCHES: [&str; 81] = [
+const MATCHES: [&str; 87] = [
     "-p tcp --dport 50000",
     "-p tcp ! --dport 50000:50050",
     "-p tcp -m multiport --dports 21,50000:50050",
@@ -53,6 +53,12 @@ const MATCHES: [&str; 81] = [
     "-p tcp --tcp-flags ACK ACK --dport 50000",
     "-p tcp ! --tcp-flags ACK ACK --dport 50000",
     "-p tcp --tcp-option 2 --dport 50000",
+    "-p tcp ! --tcp-option 2 --dport 50000",
+    "-p tcp --dport 50000 -m tcpmss --mss 536:65535",
+    "-p tcp --dport 50000 -m tcpmss ! --mss 536:65535",
+    "-p tcp -m multiport --ports 50000,50050 -m tcpmss ! --mss 536:65535",
+    "-p tcp --dport 50000 -m length --length 44:100",
+    "-p tcp --dport 50000 -m length ! --length 44:100",
     "-m limit --limit 1/day --limit-burst 1 -p tcp --dport 50000",
     "-p tcp --dport 50000 -m connlimit --connlimit-above 0",
     "-p tcp --dport 50000 -m connlimit --connlimit-upto 1000",

@@ -112,6 +112,12 @@ judged! {
     a_prefix_in_a_rule: [Open, Open],
         "ip saddr 36.0.0.0/8 tcp dport 50000 drop",
         [""];
+    a_prefix_of_ipv6: [Open, Open],
+        "ip6 saddr 2400::/19 tcp dport 50000 drop",
+        [""];
+    a_prefix_that_is_too_wide: [Restricted, Restricted],
+        "ip saddr 36.0.0.0/7 tcp dport 50000 drop; ip6 saddr 2400::/18 tcp dport 50000 drop",
+        [""];
     a_prefix_in_a_set: [Open, Open],
         "ip saddr @four tcp dport 50000 drop; ip saddr { 37.0.0.0/8, 1.1.1.0/24 } tcp dport 50000 drop",
         [set("four", INTERVAL4, ["36.0.0.0/8".to_owned()].into_iter())];

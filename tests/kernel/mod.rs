@@ -17,6 +17,7 @@ mod iptables;
 mod judge;
 pub(crate) mod like_csf;
 mod like_csf_hosts;
+mod limits;
 mod managers;
 mod mixture;
 mod neighbours;

@@ -78,29 +78,15 @@ fn an_explicit_deny() {
     story.remove_restores();
 }
 
-/// An accept before the catch-all would let in whom the rules behind it ban.
+/// An accept before the catch-all would let in whom the rules behind it ban. It stands before what only chooses how to
+/// refuse, but not before what keeps anybody else out.
 #[test]
 fn bans_behind_the_block() {
     if !ready(&["nft", "ip"]) {
         return;
     }
-    let world = World::new();
-    world.load(include_str!("rulesets/bans-behind.nft"));
-    let story = Story::begin(&world);
-    refuses(&story, "--force");
-    let sync = world.pasvsync(&["sync", "--force"]).expect(0);
-    assert!(sync.changed(), "{sync:?}");
-    story.assert_reached(FIRST);
-    story.remove_restores();
-}
-
-/// An accept stands before what only chooses how to refuse, but not before what keeps anybody else out.
-#[test]
-fn behind_or_beside_a_limited_reject() {
-    if !ready(&["nft", "ip"]) {
-        return;
-    }
     for (ruleset, word) in [
+        (include_str!("rulesets/bans-behind.nft"), "--force"),
         (
             include_str!("rulesets/limited-reject-bans-behind.nft"),
             "bans sources",

@@ -41,6 +41,7 @@ opens! {
     goto: "goto.nft", blocked in "input";
     rate_limit_before: "rate-limit-before.nft", blocked in "input";
     arch_linux: "arch-linux.nft", blocked in "input";
+    hardened: "hardened.nft", blocked in "input";
 }
 
 /// A chain that forward shares, and a block where input and forward are still one: opening the host must not open

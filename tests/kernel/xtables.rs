@@ -55,6 +55,10 @@ opens! {
     cpanel: "cpanel", blocked in "INPUT";
     docker: "docker", blocked in "INPUT";
     a_chain_shared_with_forwarding: "rh-firewall", blocked in "RH-Firewall-1-INPUT";
+    a_limited_reject_before_the_policy: "limited-reject", blocked in "INPUT";
+    a_reject_limited_by_source: "limited-reject-by-source", blocked in "INPUT";
+    hardened_as_guides_have_it: "hardened", blocked in "INPUT";
+    a_chain_of_limited_rejects: "limited-reject-in-chain", blocked in "INPUT";
 }
 
 /// Loads the rules; the whole story; and every edit is printed as an admin would type it.

@@ -93,6 +93,12 @@ pub enum Field {
         /// In the words of nft or iptables, such as `exthdr frag`.
         text: String,
     },
+    /// `tcp option maxseg size`: the maximum segment size that the options of TCP announce, two bytes, network byte order;
+    /// a packet without it ends the rule.
+    SegmentSize {
+        /// Whether only its presence is wanted (one byte, 0 or 1).
+        present: bool,
+    },
     /// A constant.
     Constant(Vec<u8>),
     /// Something that is known only when the packet is there.

@@ -201,6 +201,8 @@ pub(super) fn field_name(part: &Part, context: Context) -> String {
         Field::TransportProtocol => "meta l4proto",
         Field::EtherType => "meta protocol",
         Field::PacketLength => "meta length",
+        Field::SegmentSize { present: true } => "tcp option maxseg",
+        Field::SegmentSize { present: false } => "tcp option maxseg size",
         Field::Mark(Mark::Packet) => "meta mark",
         Field::Mark(Mark::Connection) => "ct mark",
         Field::PacketType => "meta pkttype",

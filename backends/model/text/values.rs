@@ -34,7 +34,9 @@ pub(super) fn operand(part: &Part, data: &[u8], context: Context) -> String {
             bit_names(plain, bits_of(&part.field), ",")
         }
         Field::Mark(_) => format!("{plain:#010x}"),
-        Field::Fib { present: true, .. } | Field::Extension { present: true, .. } => {
+        Field::Fib { present: true, .. }
+        | Field::Extension { present: true, .. }
+        | Field::SegmentSize { present: true } => {
             String::from(if plain == 0 { "missing" } else { "exists" })
         }
         Field::Fib {

@@ -10,7 +10,7 @@ use crate::model::ruleset::{
     Uncertainty, Verdict,
 };
 use crate::netfilter::attributes::{Attributes, attributes};
-use crate::netfilter::body::{Body, ENOUGH_HOPS, LARGEST_PACKET, nat_text};
+use crate::netfilter::body::{Body, ENOUGH_HOPS, LARGEST_PACKET, at_rate, nat_text};
 use crate::netfilter::interfaces::ip_address;
 
 /// The destination address is a prefix that keeps the host's bits (`NF_NAT_RANGE_NETMAP`).
@@ -450,11 +450,8 @@ fn limit_uncertainty(data: &Attributes<'_>) -> Uncertainty {
     } else {
         1
     };
-    if rate < seconds.saturating_mul(per_packet) {
-        Uncertainty::Other
-    } else {
-        rate_or_excess(data, 5)
-    }
+    let slow = rate < seconds.saturating_mul(per_packet);
+    at_rate(slow, rate_or_excess(data, 5))
 }
 
 /// Whether an expression attached to an element can keep it from matching, and why.

@@ -39,6 +39,7 @@ const FIB_PRESENT: u32 = 1 << 5; // NFTA_FIB_F_PRESENT
 // enum nft_exthdr_attributes
 const EXTENSION_DESTINATION: u16 = 1; // NFTA_EXTHDR_DREG
 const EXTENSION_TYPE: u16 = 2; // NFTA_EXTHDR_TYPE
+const EXTENSION_OFFSET: u16 = 3; // NFTA_EXTHDR_OFFSET
 const EXTENSION_LENGTH: u16 = 4; // NFTA_EXTHDR_LEN
 const EXTENSION_FLAGS: u16 = 5; // NFTA_EXTHDR_FLAGS
 const EXTENSION_OPERATION: u16 = 6; // NFTA_EXTHDR_OP
@@ -266,10 +267,12 @@ impl Body<'_> {
         let Some(register) = data.number(EXTENSION_DESTINATION) else {
             // With a source register the option is set, with neither it is removed (`reset tcp option`), and the two ends
             // do without it. A smaller segment size is all that is harmless to set.
-            if data.get(EXTENSION_SOURCE).is_none() {
+            let taken = data.get(EXTENSION_SOURCE).is_none();
+            if (header, kind) == ("tcp option", 2) {
+                let text = format!("{text} {}", if taken { "reset" } else { "set" });
+                self.statements.push(Statement::SetSegmentSize { text });
+            } else if taken {
                 self.neutral(format!("{text} reset"));
-            } else if (header, kind) == ("tcp option", 2) {
-                self.neutral(format!("{text} set"));
             } else {
                 self.statements.push(Statement::Rewrite {
                     base: PayloadBase::Transport,
@@ -293,6 +296,11 @@ impl Body<'_> {
                 present,
                 text,
             },
+            ("tcp option", 2)
+                if present || data.number(EXTENSION_OFFSET) == Some(2) && length == 2 =>
+            {
+                Field::SegmentSize { present }
+            }
             _ => other(text),
         };
         self.load(register, field, length)

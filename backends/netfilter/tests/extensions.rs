@@ -172,26 +172,35 @@ fn conditions_and_lists() {
         "iptables-nft",
         "filter",
         "INPUT",
-        "-m limit --limit 5/sec -j ACCEPT => limit rate 5/second burst 5 packets counter accept
-        -m hashlimit --hashlimit-above 5/sec --hashlimit-name x --hashlimit-mode srcip -j DROP => -m hashlimit --hashlimit-above counter drop
-        -m hashlimit --hashlimit-upto 5/sec --hashlimit-name y --hashlimit-mode srcip -j ACCEPT => -m hashlimit --hashlimit-upto counter accept
-        -p tcp -m connlimit --connlimit-above 5 -j DROP => meta l4proto tcp -m connlimit --connlimit-above counter drop
-        -p tcp -m connlimit --connlimit-upto 5 -j ACCEPT => meta l4proto tcp -m connlimit --connlimit-upto counter accept
+        "-m limit --limit 5/min -j ACCEPT => limit rate 5/minute burst 5 packets counter accept
+        -m limit --limit 5/sec -j ACCEPT => limit rate 5/second burst 5 packets counter accept
+        -m hashlimit --hashlimit-above 5/sec --hashlimit-name x --hashlimit-mode srcip -j DROP => -m hashlimit --hashlimit-above (rate not decoded) counter drop
+        -m hashlimit --hashlimit-upto 5/sec --hashlimit-name y --hashlimit-mode srcip -j ACCEPT => -m hashlimit --hashlimit-upto (rate not decoded) counter accept
+        -p tcp -m connlimit --connlimit-above 5 -j DROP => meta l4proto tcp -m connlimit --connlimit-above 5 counter drop
+        -p tcp -m connlimit --connlimit-upto 5 -j ACCEPT => meta l4proto tcp -m connlimit --connlimit-upto 5 counter accept
         -m recent --set --name a -j ACCEPT => -m recent --set --name a counter accept
         -m recent --rcheck --name a -j DROP => -m recent --rcheck --name a counter drop
         -m recent ! --rcheck --name a -j DROP => ! -m recent --rcheck --name a counter drop
         -m recent --update --seconds 5 --hitcount 3 --name a -j DROP => -m recent --update --name a --hitcount 3 counter drop
         -m recent --remove --name a -j DROP => -m recent --remove --name a counter drop
         -m comment --comment hello -j ACCEPT => counter accept comment \"hello\"
-        -m statistic --mode random --probability 0.5 -j DROP => -m statistic counter drop
-        -m time --timestart 10:00 -j DROP => -m time counter drop
-        -m length --length 40 -j DROP => -m length counter drop
-        -p tcp -m tcpmss --mss 1400 -j DROP => meta l4proto tcp -m tcpmss counter drop
-        -m ttl --ttl-eq 64 -j DROP => -m ttl counter drop
-        -p icmp --icmp-type 8 -j ACCEPT => meta l4proto icmp -m icmp counter accept
-        -m string --string x --algo bm -j DROP => -m string counter drop
-        -m quota --quota 100 -j ACCEPT => -m quota counter accept
-        -m u32 --u32 0=1 -j DROP => -m u32 counter drop",
+        -m statistic --mode random --probability 0.5 -j DROP => -m statistic --mode random --probability 0.50000000000 counter drop
+        -m statistic --mode nth --every 4 --packet 1 -j DROP => -m statistic --mode nth --every 4 --packet 1 counter drop
+        -m time --timestart 10:00 -j DROP => -m time --timestart 10:00:00 --timestop 23:59:59 counter drop
+        -m time --weekdays Mon,Sun --kerneltz -j DROP => -m time --weekdays Mon,Sun --kerneltz counter drop
+        -m time --monthdays 3 -j DROP => -m time (arguments not decoded) counter drop
+        -m length --length 40 -j DROP => meta length 40 counter drop
+        -m length ! --length 40:1500 -j DROP => meta length != 40-1500 counter drop
+        -p tcp -m tcpmss --mss 1400 -j DROP => meta l4proto tcp tcp option maxseg size 1400 counter drop
+        -p tcp -m tcpmss --mss 1:500 -j DROP => meta l4proto tcp tcp option maxseg size 1-500 counter drop
+        -p tcp ! --tcp-option 2 -j DROP => meta l4proto tcp tcp option maxseg missing counter drop
+        -m ttl --ttl-eq 64 -j DROP => -m ttl --ttl-eq 64 counter drop
+        -m ttl --ttl-lt 5 -j DROP => -m ttl --ttl-lt 5 counter drop
+        -p icmp --icmp-type 8 -j ACCEPT => meta l4proto icmp -m icmp (arguments not decoded) counter accept
+        -m string --string x --algo bm -j DROP => -m string --string \"x\" --algo bm counter drop
+        -m string ! --hex-string |0a41| --algo kmp --from 40 --to 90 --icase -j DROP => -m string ! --hex-string \"|0a41|\" --algo kmp --from 40 --to 90 --icase counter drop
+        -m quota --quota 100 -j ACCEPT => -m quota --quota 100 counter accept
+        -m u32 --u32 0=1 -j DROP => -m u32 (arguments not decoded) counter drop",
     );
 }
 

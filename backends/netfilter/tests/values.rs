@@ -113,6 +113,9 @@ fn selectors() {
         ip protocol tcp drop
         ip ttl 64 drop
         ip length 40 drop
+        tcp option maxseg size 1400 drop
+        tcp option maxseg size 1-500 drop
+        tcp option maxseg missing drop
         ip6 hoplimit 255 drop
         ip6 nexthdr tcp drop
         ether saddr 00:11:22:33:44:55 drop
@@ -200,7 +203,7 @@ fn unknown_values_keep_their_names() {
         ("socket transparent 1", "socket transparent"),
         ("socket mark 1", "socket mark"),
         ("socket wildcard 1", "socket wildcard"),
-        ("tcp option maxseg size 1400", "tcp option maxseg"),
+        ("tcp option maxseg length 4", "tcp option maxseg"),
         ("tcp option sack-perm exists", "tcp option sack-perm"),
         ("numgen inc mod 2 0", "numgen"),
         ("jhash ip saddr mod 2 0", "hash"),
@@ -353,7 +356,6 @@ fn header_writes() {
         "ip6 dscp set cs1",
         "ip6 hoplimit set 64",
         "ip ecn set ce",
-        "tcp option maxseg size set 1400",
     ];
     let rewrites = [
         "ip ttl set 1",

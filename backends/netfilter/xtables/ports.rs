@@ -1,9 +1,9 @@
 //! Port tests of iptables: `tcp`, `udp`, `multiport`.
 
 use super::Info;
+use super::sizes::tcp_option;
 use crate::model::ruleset::{
-    Element, ElementKey, Elements, Field, Operator, PayloadBase, Set, Statement, Test, Uncertainty,
-    Value,
+    Element, ElementKey, Elements, Field, Operator, PayloadBase, Set, Statement, Test, Value,
 };
 use crate::netfilter::body::{Body, masked};
 
@@ -63,8 +63,7 @@ pub(super) fn tcp(body: &mut Body<'_>, info: Info<'_>) -> Option<()> {
     }
     if option != 0 {
         // XT_TCP_INV_OPTION
-        let not = if inverted & 8 == 0 { "" } else { "! " };
-        body.condition(Uncertainty::Other, format!("{not}--tcp-option {option}"));
+        tcp_option(body, option, inverted & 8 != 0);
     }
     Some(())
 }

@@ -73,9 +73,12 @@ fn known(body: &mut Body<'_>, name: &str, revision: u32, info: Info<'_>) -> Opti
         }
         "TTL" | "HL" => hop_limit(body, name, info)?,
         "SET" if revision >= 1 => ipsets(body, info, revision)?,
+        "TCPMSS" | "TCPOPTSTRIP" => {
+            let text = format!("-j {name}");
+            body.statements.push(Statement::SetSegmentSize { text });
+        }
         "AUDIT" | "CHECKSUM" | "CLASSIFY" | "CONNSECMARK" | "CT" | "DSCP" | "ECN" | "IDLETIMER"
-        | "LED" | "LOG" | "NFLOG" | "RATEEST" | "SECMARK" | "TCPMSS" | "TCPOPTSTRIP" | "TEE"
-        | "TOS" | "TRACE" | "ULOG" => {
+        | "LED" | "LOG" | "NFLOG" | "RATEEST" | "SECMARK" | "TEE" | "TOS" | "TRACE" | "ULOG" => {
             body.neutral(format!("-j {name}"));
         }
         _ => return None,

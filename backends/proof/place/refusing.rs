@@ -31,8 +31,11 @@ pub(super) fn before_refusals(
     };
     let doubtful = |index: usize| {
         judgement.doubts.iter().any(|doubt| {
-            let there = (doubt.spot.table, doubt.spot.chain, doubt.spot.rule);
-            there == (spot.table, spot.chain, Some(index))
+            let mut calls = doubt.spot.calls.iter();
+            let there = (doubt.spot.chain, doubt.spot.rule) == (spot.chain, Some(index))
+                || calls.any(|call| (call.chain, call.rule) == (spot.chain, index));
+            doubt.spot.table == spot.table
+                && there
                 && !doubt.ports.intersection(&block.ports).is_empty()
         })
     };

@@ -1,10 +1,12 @@
-//! What is true of a remote end that nobody knows: an address of the Internet, and an unprivileged port.
+//! What is true of a remote end that nobody knows: an address of the Internet, and ordinary packets.
+
+use std::ops::RangeInclusive;
 
 use super::{ALL_ADDRESSES, About, Truth};
-use crate::model::ports::{PortRange, PortSet};
 use crate::model::reach::Family;
 use crate::model::ruleset::Uncertainty;
-use crate::proof::packet::{Byte, Origin};
+use crate::proof::bytes::{Byte, Origin};
+use crate::proof::ordinary::Number;
 
 /// A source test that singles out less than one address in so many powers of two is a ban or an exception: an unknown
 /// remote address does not match it. Of `2000::/3` only small parts are in use: a registry has a /12 or two.
@@ -36,16 +38,23 @@ pub(super) fn remote(bits: u32, about: About<'_>) -> Truth {
     }
 }
 
-/// A client's port is an unprivileged one.
-pub(super) fn remote_port(ports: &PortSet) -> Truth {
-    let unprivileged: PortSet = PortRange::new(1024, u16::MAX).into_iter().collect();
-    let used = ports.intersection(&unprivileged);
-    if used == unprivileged {
-        Truth::always()
-    } else if used.is_empty() {
+/// Whether a number that a client chooses is one of `values` that passes.
+pub(super) fn among(
+    number: Number,
+    values: RangeInclusive<u16>,
+    passes: impl Fn(u16) -> bool,
+) -> Truth {
+    let (first, last) = (
+        number.least.max(*values.start()),
+        number.most.min(*values.end()),
+    );
+    let mut inside = first..=last;
+    if !inside.clone().any(&passes) {
         Truth::never()
+    } else if (first, last) == (number.least, number.most) && inside.all(passes) {
+        Truth::always()
     } else {
-        Truth::maybe(Uncertainty::Source)
+        Truth::maybe(number.uncertainty())
     }
 }
 

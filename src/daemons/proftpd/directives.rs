@@ -45,7 +45,17 @@ impl Parser<'_> {
         } else if maximum <= minimum {
             ("min port must be less than max port", first)
         } else {
-            self.set_passive(minimum, maximum);
+            let used = self.set_passive(minimum, maximum);
+            let read = |word: &[u8], port: i32| text::as_written(word) == u32::try_from(port).ok();
+            let meant = read(first, minimum) && read(last, maximum);
+            if let Some(used) = used.filter(|_| !meant) {
+                let (first, last) = (clean(first), clean(last));
+                let message = format!(
+                    "PassivePorts {first} {last}: proftpd makes {used} of that, hardly what is meant"
+                );
+                let hint = format!("{HELP}; if {used} is meant, --force opens it");
+                self.find("range-beyond-written", message, Some(hint));
+            }
             return Ok(());
         };
         if !self.lenient {
@@ -58,13 +68,11 @@ impl Parser<'_> {
         self.refuse(&format!("PassivePorts: {problem}"), part, HELP)
     }
 
-    fn set_passive(&mut self, minimum: i32, maximum: i32) {
-        let (Ok(first), Ok(last)) = (u16::try_from(minimum), u16::try_from(maximum)) else {
-            return;
-        };
-        let Some(ports) = PortRange::new(first, last) else {
-            return;
-        };
+    /// Keeps the range; `None` when another stands before it.
+    fn set_passive(&mut self, minimum: i32, maximum: i32) -> Option<PortRange> {
+        let first = u16::try_from(minimum).ok()?;
+        let last = u16::try_from(maximum).ok()?;
+        let ports = PortRange::new(first, last)?;
         let range = PassiveRange {
             ports,
             location: self.location(),
@@ -86,9 +94,11 @@ impl Parser<'_> {
                 message,
                 Some("remove one of the two lines".to_owned()),
             );
+            return None;
         } else {
             settings.passive = Some(range);
         }
+        Some(ports)
     }
 
     /// RUN: `Port N`: atoi, 0 means that the server does not listen.

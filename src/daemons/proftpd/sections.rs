@@ -109,7 +109,7 @@ impl Parser<'_> {
             );
         }
         self.allow("<VirtualHost>", &[ROOT])?;
-        let addresses: Vec<String> = arguments.iter().map(|word| clean(word)).collect();
+        let addresses: Vec<String> = arguments.iter().map(clean).collect();
         for address in &addresses {
             self.must_resolve(&format!("<VirtualHost {address}>"), address)?;
         }
@@ -208,10 +208,7 @@ impl Parser<'_> {
                 self.modules.contains(module.as_ref())
             }
             "<ifdefine>" => self.start.defines.contains(subject),
-            _ => {
-                super::version_holds(&arguments.iter().map(|word| clean(word)).collect::<Vec<_>>())
-                    != negated
-            }
+            _ => super::version_holds(&arguments.iter().map(clean).collect::<Vec<_>>()) != negated,
         };
         if holds != negated {
             return Ok(());

@@ -146,7 +146,7 @@ fn directive(line: &[u8], range: PortRange) -> Option<Vec<u8>> {
     })
 }
 
-/// [SRC] pure-config.pl finds the directive anywhere in a line and ignores what follows the numbers.
+/// SRC: pure-config.pl finds the directive anywhere in a line and ignores what follows the numbers.
 fn anywhere(line: &[u8], range: PortRange) -> Option<Vec<u8>> {
     let at = line.windows(NAME.len()).position(|window| window == NAME)? + NAME.len();
     let value = at + blanks(&line[at..]);

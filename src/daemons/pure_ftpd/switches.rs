@@ -29,37 +29,8 @@ pub(super) fn script_switches(path: &Path, bytes: &[u8]) -> Vec<Switch> {
                 continue;
             };
             let rest = &line[at + key.len()..];
-            let mut words = rest
-                .split(|&byte| text::is_space(byte))
-                .filter(|word| !word.is_empty());
-            let leading = |word: &[u8]| {
-                word.iter()
-                    .copied()
-                    .take_while(u8::is_ascii_digit)
-                    .collect::<Vec<u8>>()
-            };
-            let value = match (name, words.next(), words.next()) {
-                ("passiveportrange", Some(first), Some(last)) => {
-                    let (first, last) = (
-                        first.iter().all(u8::is_ascii_digit).then_some(first),
-                        leading(last),
-                    );
-                    first
-                        .filter(|_| !last.is_empty())
-                        .map(|first| [first, &last].join(&b':'))
-                }
-                (_, None, _) | ("passiveportrange", ..) => None,
-                ("natmode" | "uploadscript", Some(word), _) => {
-                    word.to_ascii_lowercase().starts_with(b"yes").then(Vec::new)
-                }
-                ("maxclientsnumber", Some(word), _) => {
-                    Some(leading(word)).filter(|digits| !digits.is_empty())
-                }
-                (_, Some(word), _) => Some(word.to_vec()),
-            };
-            if let Some(value) =
-                value.filter(|_| rest.first().is_some_and(|&byte| text::is_space(byte)))
-            {
+            let separated = rest.first().is_some_and(|&byte| text::is_space(byte));
+            if let Some(value) = script_value(name, rest).filter(|_| separated) {
                 switches.push(Switch {
                     name,
                     value,
@@ -69,6 +40,38 @@ pub(super) fn script_switches(path: &Path, bytes: &[u8]) -> Vec<Switch> {
         }
     }
     switches
+}
+
+/// The value of a switch from what stands behind its key; `None` where the script finds none.
+fn script_value(name: &str, rest: &[u8]) -> Option<Vec<u8>> {
+    let mut words = rest
+        .split(|&byte| text::is_space(byte))
+        .filter(|word| !word.is_empty());
+    let leading = |word: &[u8]| {
+        word.iter()
+            .copied()
+            .take_while(u8::is_ascii_digit)
+            .collect::<Vec<u8>>()
+    };
+    match (name, words.next(), words.next()) {
+        ("passiveportrange", Some(first), Some(last)) => {
+            let (first, last) = (
+                first.iter().all(u8::is_ascii_digit).then_some(first),
+                leading(last),
+            );
+            first
+                .filter(|_| !last.is_empty())
+                .map(|first| [first, &last].join(&b':'))
+        }
+        (_, None, _) | ("passiveportrange", ..) => None,
+        ("natmode" | "uploadscript", Some(word), _) => {
+            word.to_ascii_lowercase().starts_with(b"yes").then(Vec::new)
+        }
+        ("maxclientsnumber", Some(word), _) => {
+            Some(leading(word)).filter(|digits| !digits.is_empty())
+        }
+        (_, Some(word), _) => Some(word.to_vec()),
+    }
 }
 
 /// The switches of a command line; only those that matter here.

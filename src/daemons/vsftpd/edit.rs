@@ -81,7 +81,7 @@ fn rewrite(
     Ok(missing)
 }
 
-/// [RUN] A file of `user_config_dir` overrides the range: where it does, it gets the new one.
+/// RUN: A file of `user_config_dir` overrides the range: where it does, it gets the new one.
 fn users(
     host: &Host,
     settings: &Settings,

@@ -282,6 +282,11 @@ impl Generator {
             "meta length > 40",
             "udp dport 53",
             "tcp option maxseg size > 0",
+            "tcp option maxseg size != 536-65535",
+            "tcp option maxseg missing",
+            "meta length < 40",
+            "meta length > 100",
+            "tcp window 0",
             "ct count over 1000",
         ];
         let test = self.random.pick(&tests);

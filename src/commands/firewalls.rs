@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use firewall::backend::{Backend, Desired, Layer, Scope};
-use firewall::boot::{BootLayer, Note, WithBoot};
+use firewall::boot::{BOOT_UNIT, BootLayer, Note, WithBoot};
 use firewall::csf::{Csf, Options};
 use firewall::firewalld::{Choice, Files, Firewalld};
 use firewall::kernel::Kernel;
@@ -149,8 +149,26 @@ pub(super) fn ruleset(
     control: &PortSet,
     layer: Layer,
 ) -> anyhow::Result<(Layer, Ruleset)> {
+    let boot = BootLayer::open(settings.root(), settings.fresh);
+    let doubt = boot.boot().doubt().map(ToOwned::to_owned);
+    let (layer, ruleset) = ruleset_in_charge(settings, control, layer, boot)?;
+    match doubt.filter(|_| layer == Layer::Permanent) {
+        Some(doubt) => {
+            let message = format!("nothing can be explained of the next boot: {doubt}");
+            Err(Failure::new(message, BOOT_UNIT).into())
+        }
+        None => Ok((layer, ruleset)),
+    }
+}
+
+/// The same, whatever else loads rules at boot.
+fn ruleset_in_charge(
+    settings: &Settings,
+    control: &PortSet,
+    layer: Layer,
+    boot: BootLayer,
+) -> anyhow::Result<(Layer, Ruleset)> {
     let root = settings.root();
-    let mut boot = BootLayer::open(root, settings.fresh);
     if let Some(mut csf) = csf(settings, root, &boot, &mut Vec::new())? {
         return ruleset_of(&mut csf, layer);
     }
@@ -168,8 +186,8 @@ pub(super) fn ruleset(
         let running = kernel(settings)?;
         return ruleset_of(&mut WithBoot { running, boot }, layer);
     }
-    if settings.root.is_some() && boot.boot().loads() {
-        return ruleset_of(&mut boot, layer);
+    if settings.root.is_some() && (boot.boot().loads() || boot.boot().managed().is_some()) {
+        return ruleset_of(&mut boot.alone(), layer);
     }
     let running = kernel(settings)?;
     ruleset_of(&mut WithBoot { running, boot }, layer)

@@ -139,6 +139,11 @@ fn a_script_beside_the_loader_leaves_the_next_boot_unknown() {
     assert_eq!(next_boot(&check), "unknown");
     assert!(check.stdout.contains("firewall.service"), "{check:?}");
     assert!(!run("sync").expect(1).changed());
+    let explain = host.pasvsync(&["explain", "50000", "--boot"]);
+    assert!(
+        !explain.status.success() && explain.stderr.contains("firewall.service"),
+        "{explain:?}"
+    );
     // Whether its rules are known does not matter to what is taken away.
     assert!(run("remove").expect(0).changed());
     assert_eq!(host.read("/etc/nftables.conf"), NFTABLES);

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::look::Look;
-use super::scripts;
+use super::scripts::{self, base_name};
 use super::services::Services;
 use crate::host::file::follow;
 use crate::model::reach::Family;
@@ -167,12 +167,21 @@ impl Boot {
         self.look.told(path, real).unwrap_or(plain)
     }
 
+    /// Where a path of the booted system can be read: without looking at every link when that is this system.
+    pub(super) fn within(&self, path: &Path) -> PathBuf {
+        if self.root == Path::new("/") {
+            path.to_owned()
+        } else {
+            self.real(path)
+        }
+    }
+
     pub(super) fn exists(&self, path: &str) -> bool {
-        self.look.metadata(&self.real(Path::new(path))).is_some()
+        self.look.metadata(&self.within(Path::new(path))).is_some()
     }
 
     pub(super) fn text(&self, path: &str) -> String {
-        self.look.text(&self.real(Path::new(path)))
+        self.look.text(&self.within(Path::new(path)))
     }
 
     fn nftables(&mut self) {
@@ -209,6 +218,15 @@ impl Boot {
 
     fn netfilter_persistent(&mut self) {
         let service = "netfilter-persistent.service";
+        for command in self.start_commands("netfilter-persistent") {
+            let mut words = command.split_whitespace();
+            if words.next().map(base_name) != Some("netfilter-persistent") || !words.eq(["start"]) {
+                return self.loaders.push(Loader::Script {
+                    service: service.to_owned(),
+                    command,
+                });
+            }
+        }
         let all = !self.exists(PLUGINS);
         self.note_unknown_plugins(service);
         let has = |boot: &Self, plugin: &str| all || boot.exists(&format!("{PLUGINS}/{plugin}"));
@@ -271,8 +289,41 @@ impl Boot {
         self.restore_service("ip6tables.service", Family::Ipv6, "ip6tables");
     }
 
-    /// RHEL's services read the first file, Arch's the second, the scripts of Alpine and Gentoo the others.
+    /// The unit is an admin's own on some hosts.
     fn restore_service(&mut self, service: &'static str, family: Family, name: &str) {
+        let commands = self.start_commands(name);
+        if commands.is_empty() {
+            return self.usual_save(service, family, name);
+        }
+        for command in commands {
+            let mut words = command.split_whitespace();
+            let program = words.next().map(base_name).unwrap_or_default();
+            let arguments: Vec<&str> = words.collect();
+            let restored = match program {
+                "iptables-restore" => Some(Family::Ipv4),
+                "ip6tables-restore" => Some(Family::Ipv6),
+                _ => None,
+            };
+            match (restored, arguments.as_slice()) {
+                (Some(family), [file]) if file.starts_with('/') => self.add(Loader::Iptables {
+                    service,
+                    family,
+                    file: file.into(),
+                }),
+                // RHEL's.
+                (None, ["start"]) if program == format!("{name}.init") => {
+                    self.usual_save(service, family, name);
+                }
+                _ => self.loaders.push(Loader::Script {
+                    service: service.to_owned(),
+                    command,
+                }),
+            }
+        }
+    }
+
+    /// RHEL's services read the first file, Arch's the second, the scripts of Alpine and Gentoo the others.
+    fn usual_save(&mut self, service: &'static str, family: Family, name: &str) {
         let six = if family == Family::Ipv6 { "6" } else { "" };
         let usual = [
             format!("/etc/sysconfig/{name}"),
@@ -443,8 +494,7 @@ fn in_a_namespace_of_its_own(look: &Look) -> bool {
 pub(super) fn files_of_nft(command: &str) -> Vec<PathBuf> {
     let mut words = command.split_whitespace();
     let program = words.next().unwrap_or_default();
-    let program = program.trim_start_matches(['-', '@', ':', '+', '!']);
-    if Path::new(program).file_name() != Some("nft".as_ref()) {
+    if base_name(program) != "nft" {
         return Vec::new();
     }
     let mut files = Vec::new();

@@ -4,7 +4,7 @@ use super::places::{groups, render};
 use super::shape::OwnRule;
 use super::sources::{Language, Source, matches};
 use super::text::{Splice, Text, inverse, splice};
-use super::{find, memory, nft_text, scripts, services};
+use super::{find, memory, nft_text, services};
 use crate::iptables::legacy;
 use crate::model::ports::PortRange;
 use crate::model::reach::Family;
@@ -13,10 +13,7 @@ use crate::model::ruleset::TableFamily;
 /// nft's language, as far as it takes to find where a rule may go; and the unit that has nft load it.
 pub fn nftables(bytes: &[u8]) {
     let unit = String::from_utf8_lossy(bytes);
-    scripts::starting_line(&unit);
-    let mut commands = Vec::new();
-    services::start_lines(&unit, &mut commands);
-    for command in &commands {
+    for (_, command) in services::commands(&unit) {
         find::files_of_nft(command);
     }
     for pattern in nft_text::includes(bytes) {

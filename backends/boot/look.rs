@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::error::{Error, ErrorKind};
-use crate::host::file::read_dir;
+use crate::host::file::{read_dir, read_plain};
 
 /// Remembers the first path that could not be read.
 #[derive(Clone, Debug, Default)]
@@ -79,9 +79,9 @@ impl Look {
         entries.filter_map(|entry| self.told(path, entry)).collect()
     }
 
-    /// What is in a file.
+    /// What is in a plain file.
     pub(crate) fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
-        self.told(path, std::fs::read(path))
+        self.told(path, read_plain(path))
     }
 
     /// The same as text; empty when there is no such file.

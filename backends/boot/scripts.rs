@@ -1,27 +1,29 @@
 //! Scripts and services that may load rules at boot besides the usual loaders: what they load cannot be told, but that
 //! they are there can.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::find::Boot;
+use super::services::commands;
 use crate::tools::{HARMLESS_SERVICES, TOOLS};
 
-/// Services whose files are read, and our own.
-const KNOWN: [&str; 8] = [
+/// Services whose files are read.
+const LOADERS: [&str; 6] = [
     "nftables",
     "netfilter-persistent",
     "iptables-persistent",
     "iptables",
     "ip6tables",
     "ipset",
-    "pasvsync",
-    "pasvsync-fw",
 ];
 
+/// Our own.
+const OWN: [&str; 2] = ["pasvsync", "pasvsync-fw"];
+
 /// Files and folders whose content runs at boot or when a network comes up.
-const SCRIPTS: [&str; 15] = [
+const SCRIPTS: [&str; 19] = [
     "/etc/rc.local",
     "/etc/rc.d/rc.local",
     // Slackware's.
@@ -34,6 +36,12 @@ const SCRIPTS: [&str; 15] = [
     "/etc/NetworkManager/dispatcher.d/pre-up.d",
     "/etc/networkd-dispatcher/configured.d",
     "/etc/networkd-dispatcher/routable.d",
+    "/etc/ppp/ip-up.d",
+    "/etc/ppp/ip-up.local",
+    // Red Hat's.
+    "/sbin/ifup-local",
+    // cloud-init's.
+    "/var/lib/cloud/scripts/per-boot",
     // OpenRC's.
     "/etc/local.d",
     // Plesk's, for Debian and for Red Hat.
@@ -51,7 +59,7 @@ const CRON: [&str; 4] = [
 ];
 
 /// Programs that load rules.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 19] = [
     "nft",
     "iptables",
     "ip6tables",
@@ -60,6 +68,13 @@ const PROGRAMS: [&str; 12] = [
     "iptables-apply",
     "iptables-legacy",
     "ip6tables-legacy",
+    "iptables-nft",
+    "ip6tables-nft",
+    "iptables-legacy-restore",
+    "ip6tables-legacy-restore",
+    "iptables-nft-restore",
+    "ip6tables-nft-restore",
+    "netfilter-persistent",
     "ferm",
     "firehol",
     "fw4",
@@ -69,13 +84,24 @@ const PROGRAMS: [&str; 12] = [
 /// What a rule may do without keeping anybody out of this host. REDIRECT and DNAT take ports away.
 const HARMLESS_TARGETS: [&str; 5] = ["ACCEPT", "LOG", "MASQUERADE", "SNAT", "TCPMSS"];
 
+/// Chains that only see packets that are not for this host.
+const FORWARDING_CHAINS: [&str; 2] = ["FORWARD", "DOCKER-USER"];
+
 /// A file larger than this is no script.
 const LARGEST: u64 = 1 << 20;
+/// As many characters of a line are shown.
+const LONGEST_SHOWN: usize = 200;
 /// A script that starts a script that starts a script.
 const DEEPEST: usize = 3;
 
-/// The scripts that load nothing, and how deep they were found: none is read twice for nothing.
-type Clean = BTreeMap<PathBuf, usize>;
+/// What has been looked at, so that nothing is read twice.
+#[derive(Default)]
+struct Seen {
+    /// The scripts that load nothing, and how deep they were found.
+    clean: BTreeMap<PathBuf, usize>,
+    /// What scripts name and is no script.
+    others: BTreeSet<String>,
+}
 
 /// Whoever may load rules at boot and is no plain loader: the name of a service or the path of a script, and the line
 /// that says so.
@@ -85,9 +111,14 @@ pub(crate) fn find(boot: &Boot) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = tools
         .filter_map(|tool| Some((boot.starts(tool)?, tool.name.to_owned())))
         .collect();
-    let clean = &mut Clean::new();
+    let seen = &mut Seen::default();
+    let mut read = BTreeSet::new();
     for path in SCRIPTS.iter().flat_map(|path| files(boot, Path::new(path))) {
         let real = boot.real(&path);
+        // One may be a link to another.
+        if !read.insert(real.clone()) {
+            continue;
+        }
         // Nobody runs a script without the permission; the configuration of interfaces is no script.
         let runs = path.starts_with("/etc/network/interfaces")
             || path.starts_with("/etc/network/interfaces.d")
@@ -95,12 +126,12 @@ pub(crate) fn find(boot: &Boot) -> Vec<(String, String)> {
                 .look
                 .metadata(&real)
                 .is_some_and(|file| file.permissions().mode() & 0o111 != 0);
-        if runs && let Some(line) = loading_line(boot, &real, 0, clean) {
+        if runs && let Some(line) = loading_line(boot, &real, 0, seen) {
             found.push((real.display().to_string(), line));
         }
     }
-    services(boot, clean, &mut found);
-    reboots(boot, clean, &mut found);
+    services(boot, seen, &mut found);
+    reboots(boot, seen, &mut found);
     found
 }
 
@@ -121,68 +152,140 @@ fn files(boot: &Boot, path: &Path) -> Vec<PathBuf> {
 }
 
 /// Services of nobody who is known that start a program that loads rules, or a script that does.
-fn services(boot: &Boot, clean: &mut Clean, found: &mut Vec<(String, String)>) {
-    let unknown = |service: &&String| {
-        let name = service.split('@').next().unwrap_or_default();
-        let mut tools = TOOLS.iter();
-        !KNOWN.contains(&name)
-            && !HARMLESS_SERVICES.contains(&name)
-            && !tools.any(|tool| tool.services.contains(&name))
-    };
-    let units = boot.services.units.iter().filter(unknown);
-    for unit in units.filter(|unit| boot.enabled(unit)) {
-        let text = boot.unit_text(unit);
-        let line = starting_line(&text).or_else(|| started_script(boot, &text, clean));
+fn services(boot: &Boot, seen: &mut Seen, found: &mut Vec<(String, String)>) {
+    let enabled = |unit: &&String| boot.enabled(unit);
+    let mut units: Vec<String> = boot
+        .services
+        .units
+        .iter()
+        .filter(enabled)
+        .cloned()
+        .collect();
+    units.extend(
+        boot.services
+            .timers
+            .iter()
+            .filter_map(|timer| timed(boot, timer)),
+    );
+    let mut known: BTreeSet<String> = units.iter().cloned().collect();
+    units.reverse();
+    while let Some(unit) = units.pop() {
+        let (text, line) = of_unit(boot, &unit, seen);
         found.extend(line.map(|line| (format!("{unit}.service"), line)));
+        for wanted in wanted(&text).filter(|wanted| boot.has_unit(wanted)) {
+            if !known.insert(wanted.to_owned()) {
+                continue;
+            }
+            if kind(boot, wanted) == Kind::Loads && kind(boot, &unit) == Kind::Unknown {
+                found.push((format!("{unit}.service"), format!("Wants={wanted}.service")));
+            }
+            units.push(wanted.to_owned());
+        }
     }
     for (service, path) in &boot.services.scripts {
-        if !unknown(&service) || !boot.enabled_in_rc(service) {
+        if kind(boot, service) != Kind::Unknown || !boot.enabled_in_rc(service) {
             continue;
         }
         // runit's services are folders.
         let real = boot.real(path.strip_prefix(&boot.root).unwrap_or(path));
-        let line = loading_line(boot, &real, 0, clean)
-            .or_else(|| loading_line(boot, &real.join("run"), 0, clean));
+        let line = loading_line(boot, &real, 0, seen)
+            .or_else(|| loading_line(boot, &real.join("run"), 0, seen));
         found.extend(line.map(|line| (service.clone(), line)));
     }
 }
 
+/// What is known of a service by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It loads rules, and is judged elsewhere.
+    Loads,
+    Harmless,
+    Unknown,
+}
+
+fn kind(boot: &Boot, service: &str) -> Kind {
+    let name = service.split('@').next().unwrap_or_default();
+    let mut tools = TOOLS.iter();
+    if LOADERS.contains(&name) || tools.any(|tool| tool.services.contains(&name)) {
+        return Kind::Loads;
+    }
+    let of_systemd = name.starts_with("systemd-") && !boot.has_own_unit(service);
+    if of_systemd || HARMLESS_SERVICES.contains(&name) || OWN.contains(&name) {
+        return Kind::Harmless;
+    }
+    Kind::Unknown
+}
+
+/// What a service's unit says, as far as it matters, and the command of it that loads rules, or the line of a script.
+fn of_unit(boot: &Boot, service: &str, seen: &mut Seen) -> (String, Option<String>) {
+    let kind = kind(boot, service);
+    let whole = kind == Kind::Unknown || LOADERS.contains(&service);
+    let text = if whole {
+        boot.unit_text(&format!("{service}.service"))
+    } else {
+        boot.own_dropins(service)
+    };
+    let commands = commands(&text).into_iter();
+    // What a loader itself does is told from its files.
+    let mut commands = commands.filter(|(key, _)| kind != Kind::Loads || *key != "ExecStart");
+    let line = commands.find_map(|(_, command)| line_or_script(boot, command, 0, seen));
+    let line = line.or_else(|| {
+        let interface = service.strip_prefix("wg-quick@")?;
+        let path = format!("/etc/wireguard/{interface}.conf");
+        let text = boot.text(&path);
+        let mut commands = text.lines().filter_map(|line| line.split_once('='));
+        commands.find_map(|(key, command)| {
+            let up = ["preup", "postup"].contains(&key.trim().to_lowercase().as_str());
+            up.then(|| line_or_script(boot, command.trim(), 0, seen))?
+        })
+    });
+    (text, line)
+}
+
+/// The services that a unit has started with it.
+fn wanted(unit: &str) -> impl Iterator<Item = &str> {
+    let settings = unit.lines().filter_map(|line| line.split_once('='));
+    let wants = settings
+        .filter(|(key, _)| matches!(key.trim(), "Wants" | "Requires" | "BindsTo" | "Upholds"));
+    let units = wants.flat_map(|(_, units)| units.split_whitespace());
+    units.filter_map(|unit| unit.strip_suffix(".service"))
+}
+
+/// The service that a timer starts some time after boot.
+fn timed(boot: &Boot, timer: &str) -> Option<String> {
+    let text = boot.unit_text(&format!("{timer}.timer"));
+    let settings = text.lines().filter_map(|line| line.split_once('='));
+    let settings: Vec<_> = settings
+        .map(|(key, value)| (key.trim(), value.trim()))
+        .collect();
+    let after_boot =
+        |(key, _): &(&str, &str)| matches!(*key, "OnBootSec" | "OnStartupSec" | "OnActiveSec");
+    if !settings.iter().any(after_boot) {
+        return None;
+    }
+    let mut units = settings.iter().filter(|(key, _)| *key == "Unit");
+    let last = units.next_back();
+    let unit = last.map_or(Some(timer), |(_, unit)| unit.strip_suffix(".service"))?;
+    boot.has_unit(unit).then(|| unit.to_owned())
+}
+
 /// The lines of cron's tables that run at boot.
-fn reboots(boot: &Boot, clean: &mut Clean, found: &mut Vec<(String, String)>) {
+fn reboots(boot: &Boot, seen: &mut Seen, found: &mut Vec<(String, String)>) {
     for path in CRON.iter().flat_map(|path| files(boot, Path::new(path))) {
         let real = boot.real(&path);
         let text = boot.look.text(&real);
-        let mut lines = text.lines().filter(|line| line.starts_with("@reboot"));
-        let line = lines.find_map(|line| line_or_script(boot, line, 0, clean));
+        let mut lines = text
+            .lines()
+            .filter(|line| line.trim_start().starts_with("@reboot"));
+        let line = lines.find_map(|line| line_or_script(boot, line, 0, seen));
         found.extend(line.map(|line| (real.display().to_string(), line)));
     }
 }
 
-/// The commands that a unit starts.
-fn commands(unit: &str) -> impl Iterator<Item = &str> {
-    unit.lines().filter_map(|line| {
-        let (key, command) = line.split_once('=')?;
-        key.trim()
-            .starts_with("ExecStart")
-            .then_some(command.trim())
-    })
-}
-
-/// The first command of a unit that loads rules.
-pub(super) fn starting_line(unit: &str) -> Option<String> {
-    let command = commands(unit).find(|command| may_close(command))?;
-    Some(command.to_owned())
-}
-
-/// The first line that loads rules in a script that a unit starts.
-fn started_script(boot: &Boot, unit: &str, clean: &mut Clean) -> Option<String> {
-    commands(unit).find_map(|command| line_or_script(boot, command, 0, clean))
-}
-
 /// The line when it loads rules, or that of a script that it names.
-fn line_or_script(boot: &Boot, line: &str, depth: usize, clean: &mut Clean) -> Option<String> {
+fn line_or_script(boot: &Boot, line: &str, depth: usize, seen: &mut Seen) -> Option<String> {
     if may_close(line) {
-        return Some(line.to_owned());
+        return Some(line.chars().take(LONGEST_SHOWN).collect());
     }
     if depth >= DEEPEST {
         return None;
@@ -192,10 +295,19 @@ fn line_or_script(boot: &Boot, line: &str, depth: usize, clean: &mut Clean) -> O
         let word = word.trim_start_matches(['-', '@', ':', '+', '!']);
         // Of what a shell reads nobody asks for `#!`.
         let shell = read_by_shell;
-        let name = word.rsplit('/').next().unwrap_or(word);
-        read_by_shell = matches!(name, "." | "source" | "sh" | "bash" | "dash" | "ash");
-        let path = word.starts_with('/').then(|| boot.real(Path::new(word)))?;
-        (shell || is_script(boot, &path)).then(|| loading_line(boot, &path, depth + 1, clean))?
+        let is_shell = matches!(
+            base_name(word),
+            "." | "source" | "sh" | "bash" | "dash" | "ash"
+        );
+        read_by_shell = is_shell || shell && !word.starts_with('/');
+        if !word.starts_with('/') || !shell && seen.others.contains(word) {
+            return None;
+        }
+        if !shell && !is_script(boot, &boot.within(Path::new(word))) {
+            seen.others.insert(word.to_owned());
+            return None;
+        }
+        loading_line(boot, &boot.real(Path::new(word)), depth + 1, seen)
     })
 }
 
@@ -211,18 +323,18 @@ fn is_script(boot: &Boot, path: &Path) -> bool {
 }
 
 /// The first line of a script that runs a program that loads rules, or that names a script with one.
-fn loading_line(boot: &Boot, path: &Path, depth: usize, clean: &mut Clean) -> Option<String> {
+fn loading_line(boot: &Boot, path: &Path, depth: usize, seen: &mut Seen) -> Option<String> {
     let metadata = boot.look.metadata(path)?;
-    let known = clean.get(path).is_some_and(|before| *before <= depth);
+    let known = seen.clean.get(path).is_some_and(|before| *before <= depth);
     if known || !metadata.is_file() || metadata.len() > LARGEST {
         return None;
     }
     let text = boot.look.text(path).replace("\\\n", " ");
     let lines = text.lines().map(str::trim);
     let mut lines = lines.filter(|line| !line.starts_with('#'));
-    let found = lines.find_map(|line| line_or_script(boot, line, depth, clean));
+    let found = lines.find_map(|line| line_or_script(boot, line, depth, seen));
     if found.is_none() {
-        clean.insert(path.to_owned(), depth);
+        seen.clean.insert(path.to_owned(), depth);
     }
     found
 }
@@ -233,33 +345,46 @@ fn may_close(line: &str) -> bool {
         .any(|command| loads(command) && !is_harmless(command))
 }
 
-/// Whether a command only makes a chain, lets packets in, or translates addresses on their way out.
+/// Whether a command only asks, makes a chain or a table, lets packets in, translates addresses on their way out, or is
+/// about packets that are not for this host.
 fn is_harmless(command: &str) -> bool {
-    let words: Vec<&str> = command
-        .split(ends)
-        .filter(|word| !word.is_empty())
-        .collect();
-    let program = words.iter().position(|word| loads(word));
-    let named = program
-        .and_then(|at| words.get(at))
-        .map(|word| base_name(word));
-    let arguments = program
-        .and_then(|at| words.get(at + 1..))
-        .unwrap_or_default();
-    let behind = |names: [&str; 2]| {
+    let words = command.split(ends).filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.collect();
+    let Some(at) = words.iter().position(|word| loads(word)) else {
+        return true;
+    };
+    let (before, rest) = words.split_at(at);
+    let (program, arguments) = rest.split_first().unwrap_or((&"", &[]));
+    if before.last() == Some(&"-x") {
+        return true;
+    }
+    if command.contains('$') {
+        return false;
+    }
+    match (base_name(program), arguments) {
+        ("iptables" | "ip6tables", _) => is_harmless_rule(arguments),
+        ("nft", ["list", ..] | ["add", "table", _] | ["add", "table", _, _])
+        | ("netfilter-persistent", ["save"]) => true,
+        _ => false,
+    }
+}
+
+fn is_harmless_rule(arguments: &[&str]) -> bool {
+    let behind = |names: &[&str]| {
         let at = arguments.iter().position(|word| names.contains(word))?;
         arguments.get(at + 1).copied()
     };
-    let adds = arguments
-        .iter()
-        .any(|word| matches!(*word, "-A" | "--append" | "-I" | "--insert"));
-    let makes = arguments
-        .iter()
-        .any(|word| matches!(*word, "-N" | "--new-chain"));
-    matches!(named, Some("iptables" | "ip6tables"))
-        && !command.contains('$')
-        && (makes
-            || adds && behind(["-j", "--jump"]).is_some_and(|to| HARMLESS_TARGETS.contains(&to)))
+    let has = |names: &[&str]| arguments.iter().any(|word| names.contains(word));
+    let asks = ["-C", "--check", "-L", "--list", "-S", "--list-rules"];
+    if has(&asks) || has(&["-N", "--new-chain"]) {
+        return true;
+    }
+    let chain = behind(&["-A", "--append", "-I", "--insert"]);
+    let forwards = |chain: &str| FORWARDING_CHAINS.contains(&chain);
+    let target = behind(&["-j", "--jump"]);
+    chain.is_some_and(|chain| {
+        forwards(chain) || target.is_some_and(|target| HARMLESS_TARGETS.contains(&target))
+    }) || behind(&["-P", "--policy"]).is_some_and(forwards)
 }
 
 /// Whether a command line names a program that loads rules.
@@ -269,7 +394,7 @@ fn loads(line: &str) -> bool {
 }
 
 /// The name of a program, without its folder and systemd's prefixes.
-fn base_name(word: &str) -> &str {
+pub(super) fn base_name(word: &str) -> &str {
     let name = word.rsplit('/').next().unwrap_or(word);
     name.trim_start_matches(['-', '@', ':', '+', '!'])
 }
@@ -310,6 +435,12 @@ mod tests {
             "ExecStart=/usr/sbin/iptables -t nat -A POSTROUTING -s 10.8.0.0/24 ! -d 10.8.0.0/24 -j SNAT --to 192.0.2.1",
             "iptables -I INPUT -p udp --dport 1194 -j ACCEPT",
             "iptables -N sshguard",
+            "-/usr/sbin/nft add table ip sshguard",
+            "iptables -C INPUT -p tcp --dport 22 -j ACCEPT || iptables -I INPUT -p tcp --dport 22 -j ACCEPT",
+            "iptables -I DOCKER-USER -i eth0 -j DROP",
+            "iptables -P FORWARD DROP",
+            "[ -x /usr/sbin/nft ] || exit 0",
+            "nft list ruleset",
         ] {
             assert!(!may_close(line), "{line}");
         }
@@ -323,6 +454,10 @@ mod tests {
             "iptables $RULE -j ACCEPT",
             "iptables-restore < /root/fw",
             "nft -f /root/fw",
+            "[ -x /usr/sbin/nft ] && nft -f /root/fw",
+            "nft add table inet f { chain c { type filter hook input priority 0; policy drop; } }",
+            "IPT=`which iptables`",
+            "iptables-nft-restore /root/fw",
         ] {
             assert!(may_close(line), "{line}");
         }

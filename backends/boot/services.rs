@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use super::find::Boot;
 
-/// Where systemd looks for units, first match wins (systemd.unit(5), "System Unit Search Path").
-const UNIT_FOLDERS: [&str; 5] = [
-    "etc/systemd/system",
-    "run/systemd/system",
-    "usr/local/lib/systemd/system",
-    "usr/lib/systemd/system",
-    "lib/systemd/system",
-];
+/// Where the admin's units are.
+const OWN: &str = "/etc/systemd/system";
 
-/// The folder of the links that `systemctl enable` makes.
-const ENABLEMENT: &str = "etc/systemd/system";
+/// Where systemd looks for units, first match wins (systemd.unit(5), "System Unit Search Path"). What is in `/run` is gone
+/// by the next boot.
+const UNIT_FOLDERS: [&str; 4] = [
+    OWN,
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
 
 /// The folders of `S01nftables` and the like: those of the runlevels, and `OpenWrt`'s.
 const RUNLEVELS: [&str; 6] = [
@@ -40,8 +40,23 @@ const LINKS: [&str; 4] = [
 pub(crate) struct Services {
     /// For systemd, without `.service`.
     pub(super) units: BTreeSet<String>,
+    /// systemd's timers, without `.timer`.
+    pub(super) timers: BTreeSet<String>,
     /// For the others: the links of each.
     pub(super) scripts: BTreeMap<String, PathBuf>,
+    /// The folders of units, the admin's first.
+    folders: Vec<UnitFolder>,
+}
+
+/// A folder of units.
+#[derive(Clone, Debug)]
+struct UnitFolder {
+    /// As the booted system sees it.
+    path: &'static Path,
+    /// Where it is now.
+    real: PathBuf,
+    /// What is in it.
+    names: BTreeSet<String>,
 }
 
 impl Services {
@@ -49,16 +64,28 @@ impl Services {
     pub(super) fn find(boot: &Boot) -> Self {
         let name_of = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
         let mut services = Self::default();
-        for folder in boot.look.entries(&boot.root.join(ENABLEMENT)) {
-            let name = name_of(&folder);
-            let kind = name.rsplit_once('.').map(|(_, kind)| kind);
-            if matches!(kind, Some("wants" | "requires")) {
-                let units = boot.look.entries(&folder.path()).into_iter();
-                let units = units.filter_map(|unit| {
-                    let name = name_of(&unit);
-                    name.strip_suffix(".service").map(ToOwned::to_owned)
-                });
-                services.units.extend(units);
+        for path in UNIT_FOLDERS.map(Path::new) {
+            let real = boot.real(path);
+            // `/lib` may be a link to `/usr/lib`.
+            if !services.folders.iter().any(|known| known.real == real) {
+                let names = boot.look.entries(&real).iter().map(name_of).collect();
+                services.folders.push(UnitFolder { path, real, names });
+            }
+        }
+        for folder in &services.folders {
+            for name in &folder.names {
+                let kind = name.rsplit_once('.').map(|(_, kind)| kind);
+                if !matches!(kind, Some("wants" | "requires" | "upholds")) {
+                    continue;
+                }
+                for unit in boot.look.entries(&folder.real.join(name)) {
+                    let unit = name_of(&unit);
+                    if let Some(service) = unit.strip_suffix(".service") {
+                        services.units.insert(service.to_owned());
+                    } else if let Some(timer) = unit.strip_suffix(".timer") {
+                        services.timers.insert(timer.to_owned());
+                    }
+                }
             }
         }
         for folder in RUNLEVELS {
@@ -91,101 +118,139 @@ impl Boot {
     }
 
     fn enabled_in_systemd(&self, service: &str) -> bool {
+        self.services.units.contains(service) && self.has_unit(service)
+    }
+
+    /// Whether systemd finds the service's unit, or may for all that can be told, and it is not masked.
+    pub(super) fn has_unit(&self, service: &str) -> bool {
         let unit = format!("{service}.service");
-        if !self.services.units.contains(service) {
-            return false;
-        }
-        let masked = self.root.join(ENABLEMENT).join(&unit);
-        if self
-            .look
-            .link(&masked)
-            .is_some_and(|target| target == Path::new("/dev/null"))
-        {
-            return false;
+        if let Some(folder) = self.unit_folder(&unit) {
+            // Only an admin masks (systemctl(1), "mask").
+            return !folder.is_own()
+                || self.look.link(&folder.real.join(unit)).as_deref()
+                    != Some(Path::new("/dev/null"));
         }
         // A package that was removed but not purged leaves its links behind. A tree without any units tells nothing.
-        let units = ["usr/lib/systemd/system", "lib/systemd/system"];
-        let template = service
-            .split_once('@')
-            .map(|(name, _)| format!("{name}@.service"));
-        !units.iter().any(|folder| self.exists(folder))
-            || self.unit_file(&unit).is_some()
-            || template.is_some_and(|unit| self.unit_file(&unit).is_some())
+        let mut packaged = self.services.folders.iter().skip(1);
+        packaged.all(|folder| folder.names.is_empty())
+            || template(&unit).is_some_and(|unit| self.unit_folder(&unit).is_some())
+    }
+
+    /// Whether the service's unit is the admin's own.
+    pub(super) fn has_own_unit(&self, service: &str) -> bool {
+        let folder = self.unit_folder(&format!("{service}.service"));
+        folder.is_some_and(UnitFolder::is_own)
     }
 
     pub(super) fn enabled_in_rc(&self, service: &str) -> bool {
         self.services.scripts.contains_key(service)
-            && !(self.systemd_runs() && self.unit_file(&format!("{service}.service")).is_some())
+            && !(self.systemd_runs() && self.unit_folder(&format!("{service}.service")).is_some())
     }
 
-    pub(super) fn unit_file(&self, unit: &str) -> Option<PathBuf> {
-        let mut paths = UNIT_FOLDERS
-            .iter()
-            .map(|folder| self.root.join(folder).join(unit));
-        paths.find(|path| self.look.is_there(path))
+    fn unit_folder(&self, unit: &str) -> Option<&UnitFolder> {
+        let mut folders = self.services.folders.iter();
+        folders.find(|folder| folder.names.contains(unit))
+    }
+
+    /// What a unit, such as `nftables.service`, and its drop-ins say, every setting on one line; empty when it is not
+    /// there.
+    pub(super) fn unit_text(&self, unit: &str) -> String {
+        // An instance of a template has its unit under the template's name.
+        let names = [template(unit), Some(unit.to_owned())];
+        let mut text = String::new();
+        for name in names.iter().flatten() {
+            if let Some(folder) = self.unit_folder(name) {
+                text += &self.look.text(&self.within(&folder.path.join(name)));
+                text.push('\n');
+            }
+        }
+        for name in names.iter().flatten() {
+            text += &self.dropins(name, false);
+        }
+        joined(&text)
+    }
+
+    /// What an admin's own drop-ins say of a service.
+    pub(super) fn own_dropins(&self, service: &str) -> String {
+        let unit = format!("{service}.service");
+        let names = [template(&unit), Some(unit)];
+        let texts = names.iter().flatten();
+        joined(
+            &texts
+                .map(|name| self.dropins(name, true))
+                .collect::<String>(),
+        )
     }
 
     /// What a service's `ExecStart=` lines run, drop-ins included; nothing when its unit cannot be read.
     pub(super) fn start_commands(&self, service: &str) -> Vec<String> {
-        let unit = format!("{service}.service");
-        let Some(path) = self.unit_file(&unit) else {
-            return Vec::new();
-        };
-        let mut commands = Vec::new();
-        let link = self.look.link(&path);
-        let target = link.map_or(path, |target| self.real(&target));
-        start_lines(&self.look.text(&target), &mut commands);
-        for text in self.dropins(&unit) {
-            start_lines(&text, &mut commands);
-        }
-        commands
+        let text = self.unit_text(&format!("{service}.service"));
+        let commands = commands(&text).into_iter();
+        let starts = commands.filter(|(key, _)| *key == "ExecStart");
+        starts.map(|(_, command)| command.to_owned()).collect()
     }
 
-    /// What a service's unit and its drop-ins say.
-    pub(super) fn unit_text(&self, service: &str) -> String {
-        // An instance of a template has its unit under the template's name.
-        let template = service.split_once('@').map(|(name, _)| format!("{name}@"));
-        let names = [Some(service.to_owned()), template].into_iter().flatten();
-        let mut text = String::new();
-        for unit in names.map(|name| format!("{name}.service")) {
-            if let Some(path) = self.unit_file(&unit) {
-                let link = self.look.link(&path);
-                let target = link.map_or(path, |target| self.real(&target));
-                text += &self.look.text(&target);
-                text.push('\n');
-            }
-            text += &self.dropins(&unit).join("\n");
-        }
-        text
-    }
-
-    fn dropins(&self, unit: &str) -> Vec<String> {
-        // The same name in an earlier folder hides the later ones; the names are read in order (systemd.unit(5)).
-        let mut dropins = std::collections::BTreeMap::new();
-        for folder in UNIT_FOLDERS {
-            let folder = self.root.join(folder).join(format!("{unit}.d"));
-            let entries = self.look.entries(&folder).into_iter();
-            for entry in entries.filter(|entry| entry.path().extension() == Some("conf".as_ref())) {
-                dropins.entry(entry.file_name()).or_insert(entry.path());
+    fn dropins(&self, unit: &str, only_own: bool) -> String {
+        // The same name in an earlier folder hides the later ones; the names are read in order. Drop-ins for `a-.service`
+        // are for `a-b.service`, too, and those for `service` for all (systemd.unit(5)).
+        let kind = unit.rsplit_once('.').map_or("", |(_, kind)| kind);
+        let dashes = unit.match_indices('-').rev();
+        let prefixes = dashes.map(|(at, _)| unit.get(..=at).unwrap_or_default());
+        let prefixes = prefixes.map(|prefix| format!("{prefix}.{kind}.d"));
+        let names = [format!("{unit}.d")].into_iter().chain(prefixes);
+        let mut dropins = BTreeMap::new();
+        for name in names.chain([format!("{kind}.d")]) {
+            let folders = self.services.folders.iter();
+            for folder in folders.filter(|folder| folder.names.contains(&name)) {
+                let entries = self.look.entries(&folder.real.join(&name)).into_iter();
+                for entry in entries.map(|entry| entry.file_name()) {
+                    let path = folder.path.join(&name).join(&entry);
+                    if path.extension() == Some("conf".as_ref()) {
+                        dropins.entry(entry).or_insert((path, folder.is_own()));
+                    }
+                }
             }
         }
-        dropins.values().map(|path| self.look.text(path)).collect()
+        let wanted = dropins.values().filter(|(_, own)| *own || !only_own);
+        wanted
+            .map(|(path, _)| self.look.text(&self.within(path)) + "\n")
+            .collect()
     }
 }
 
-/// Gathers the commands of a unit's text; an empty one takes back those before it.
-pub(super) fn start_lines(unit: &str, commands: &mut Vec<String>) {
-    let joined = unit.replace("\\\n", " ");
-    for line in joined.lines() {
-        let Some((key, value)) = line.split_once('=') else {
+impl UnitFolder {
+    /// Whether it is the admin's.
+    fn is_own(&self) -> bool {
+        self.path == Path::new(OWN)
+    }
+}
+
+/// The template of an instance: `wg-quick@.service` of `wg-quick@wg0.service`.
+fn template(unit: &str) -> Option<String> {
+    let (name, instance) = unit.split_once('@')?;
+    let (_, kind) = instance.rsplit_once('.')?;
+    Some(format!("{name}@.{kind}"))
+}
+
+/// The text with every setting on one line.
+fn joined(text: &str) -> String {
+    text.replace("\\\n", " ")
+}
+
+/// The commands that a unit starts, by their keys, such as `ExecStartPost`; an empty one takes back those of its key
+/// before it.
+pub(super) fn commands(unit: &str) -> Vec<(&str, &str)> {
+    let mut commands: Vec<(&str, &str)> = Vec::new();
+    for line in unit.lines() {
+        let Some((key, command)) = line.split_once('=') else {
             continue;
         };
-        if key.trim() != "ExecStart" {
-            continue;
-        }
-        match value.trim() {
-            "" => commands.clear(),
-            command => commands.push(command.to_owned()),
+        let (key, command) = (key.trim(), command.trim());
+        match command {
+            _ if !key.starts_with("ExecStart") => {}
+            "" => commands.retain(|(known, _)| *known != key),
+            _ => commands.push((key, command)),
         }
     }
+    commands
 }

@@ -71,7 +71,15 @@ fn gather(
         return Ok(());
     }
     let real = boot.real(path);
-    if sources.len() >= MOST_FILES || std::fs::metadata(&real)?.len() > LARGEST {
+    let metadata = fs_err::metadata(&real)?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        let message = format!(
+            "the next boot reads `{}`, which is no plain file",
+            real.display()
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    if sources.len() >= MOST_FILES || metadata.len() > LARGEST {
         let message = format!(
             "the boot configuration is too large at `{}`",
             real.display()

@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, OFlags, Uid, XattrFlags};
@@ -134,6 +134,30 @@ impl Snapshot {
 /// `NotOurs` when somebody else could lead the path elsewhere; `Io` when there is no such file.
 pub fn resolve(root: &Path, path: &Path) -> Result<PathBuf> {
     walk(root, path, true)
+}
+
+/// What is in a plain file; of anything else, such as a pipe, which might never end, nothing.
+///
+/// # Errors
+/// When it cannot be read, or is larger than [`LARGEST`].
+pub(crate) fn read_plain(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    let mut bytes = Vec::new();
+    if file.metadata()?.is_file() {
+        file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    }
+    if bytes.len() as u64 > LARGEST {
+        let message = format!("larger than {LARGEST} bytes");
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            message,
+        ));
+    }
+    Ok(bytes)
 }
 
 /// What is in a folder. Of the calls that look at files only this one is not made again by the standard library when a

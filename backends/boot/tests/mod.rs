@@ -51,6 +51,13 @@ impl System {
         self
     }
 
+    /// Writes a script that may be run.
+    fn script(&self, name: &str, content: &str) -> &Self {
+        self.file(name, content);
+        fs_err::set_permissions(self.path(name), PermissionsExt::from_mode(0o755)).unwrap();
+        self
+    }
+
     fn text(&self, name: &str) -> String {
         fs_err::read_to_string(self.path(name)).unwrap()
     }

@@ -6,12 +6,6 @@ use super::*;
 /// A script of an admin's own, as they stand on many hosts.
 const SCRIPT: &str = "#!/bin/sh\nIPT=/sbin/iptables\n$IPT -F\n$IPT -P INPUT DROP\n";
 
-/// Writes a script that may be run.
-fn script(system: &System, path: &str, text: &str) {
-    system.file(path, text);
-    fs_err::set_permissions(system.path(path), PermissionsExt::from_mode(0o755)).unwrap();
-}
-
 fn unknown(system: &System, what: &str) {
     let error = system.error();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -90,9 +84,9 @@ fn a_script_is_found_behind_whatever_starts_it() {
     ];
     for (path, text, named) in starters {
         let system = System::new();
-        script(&system, "usr/local/sbin/fw", SCRIPT);
+        system.script("usr/local/sbin/fw", SCRIPT);
         assert!(!system.layer().boot().loads(), "nothing starts it");
-        script(&system, path, text);
+        system.script(path, text);
         if path.ends_with(".service") {
             system.enable("fw");
         } else if path.contains("init.d") {
@@ -108,17 +102,14 @@ fn a_script_is_found_behind_whatever_starts_it() {
 #[test]
 fn what_keeps_nobody_out_is_no_loader() {
     let system = System::new();
-    script(
-        &system,
-        "usr/lib/systemd/system/vpn.service",
+    system.script("usr/lib/systemd/system/vpn.service",
         "[Service]\nExecStart=/sbin/iptables -t nat -A POSTROUTING -s 10.8.0.0/24 -j MASQUERADE\nExecStart=/usr/local/sbin/vpn\n",
     );
-    script(
-        &system,
+    system.script(
         "usr/local/sbin/vpn",
         "#!/bin/sh\niptables -I INPUT -p udp --dport 1194 -j ACCEPT\n# iptables -P INPUT DROP\n",
     );
-    script(&system, "usr/bin/wg-quick", SCRIPT);
+    system.script("usr/bin/wg-quick", SCRIPT);
     system
         .file(
             "usr/lib/systemd/system/wg-quick@.service",
@@ -183,12 +174,161 @@ fn other_inits_enable_services_too() {
         files(&Boot::find(system.folder.path())),
         ["/etc/iptables/rules-save"]
     );
-    script(
-        &system,
+    system.script(
         "etc/init.d/firewall",
         "#!/bin/sh /etc/rc.common\nstart_service() {\n\tfw4 start\n}\n",
     );
     let boot = Boot::find(system.folder.path());
     assert_eq!(codes(&boot), ["boot-script"]);
     assert!(boot.doubt().unwrap().contains("fw4 start"));
+}
+
+/// A unit that an admin wrote may have the name of a loader's, and start anything.
+#[test]
+fn a_loader_of_the_admins_own_is_read() {
+    let system = System::new();
+    system
+        .enable("iptables")
+        .file("etc/sysconfig/iptables", "")
+        .file(
+            "etc/systemd/system/iptables.service",
+            "[Service]\nExecStart=/sbin/iptables-restore /srv/four\nExecStart=-/sbin/ip6tables-restore /srv/six\n",
+        )
+        .file("srv/four", "")
+        .file("srv/six", "");
+    assert_eq!(
+        files(&Boot::find(system.folder.path())),
+        ["/srv/four", "/srv/six"]
+    );
+    for command in [
+        "/root/fw.sh",
+        "/sbin/iptables-restore -n /srv/four",
+        "/bin/sh -c 'iptables-restore < /srv/four'",
+    ] {
+        let unit = format!("[Service]\nExecStart={command}\n");
+        system.file("etc/systemd/system/iptables.service", &unit);
+        unknown(&system, command);
+    }
+    let unit = "[Service]\nExecStart=/usr/libexec/iptables/iptables.init start\n";
+    system.file("etc/systemd/system/iptables.service", unit);
+    assert_eq!(
+        files(&Boot::find(system.folder.path())),
+        ["/etc/sysconfig/iptables"]
+    );
+
+    let system = System::new();
+    system.enable("netfilter-persistent").file(
+        "etc/systemd/system/netfilter-persistent.service.d/own.conf",
+        "[Service]\nExecStart=\nExecStart=/root/fw.sh\n",
+    );
+    system.file(
+        "lib/systemd/system/netfilter-persistent.service",
+        "[Service]\nExecStart=/usr/sbin/netfilter-persistent start\n",
+    );
+    unknown(&system, "/root/fw.sh");
+}
+
+/// What comes before or behind a loader, or with a service that is known to be harmless, is the admin's.
+#[test]
+fn drop_ins_that_start_more_are_seen() {
+    let own = "[Service]\nExecStartPost=/usr/local/sbin/fw\n";
+    for (service, dropin) in [
+        ("nftables", "nftables.service.d"),
+        ("docker", "docker.service.d"),
+        ("lxc-net", "lxc-.service.d"),
+        ("wg-quick@wg0", "wg-quick@.service.d"),
+        ("nftables", "service.d"),
+    ] {
+        let system = System::new();
+        let unit = service.replace("@wg0", "@");
+        system
+            .enable("nftables")
+            .file("etc/nftables.conf", "")
+            .file(&format!("lib/systemd/system/{unit}.service"), "[Service]\n")
+            .file(
+                "lib/systemd/system/nftables.service",
+                "[Service]\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\n",
+            )
+            .script("usr/local/sbin/fw", SCRIPT);
+        if service != "nftables" {
+            system.enable(service);
+        }
+        assert_eq!(Boot::find(system.folder.path()).doubt(), None);
+        system.file(&format!("etc/systemd/system/{dropin}/own.conf"), own);
+        let boot = Boot::find(system.folder.path());
+        assert!(
+            boot.doubt().is_some_and(|doubt| doubt.contains(service)),
+            "{service}"
+        );
+    }
+}
+
+/// A service is started by a timer, by another service, by a link of its package, or by its commands on several lines.
+#[test]
+fn a_service_that_nobody_enabled_is_found() {
+    let fw = "[Service]\nExecStart=/bin/sh -c '\\\n iptables -P INPUT DROP'\n";
+    for (path, text, enabled) in [
+        (
+            "lib/systemd/system/app.service",
+            "[Unit]\nRequires=fw.service\n",
+            "app.service",
+        ),
+        (
+            "lib/systemd/system/app.timer",
+            "[Timer]\nOnBootSec=1min\nUnit=fw.service\n",
+            "app.timer",
+        ),
+        (
+            "lib/systemd/system/fw.timer",
+            "[Timer]\nOnBootSec=1min\n",
+            "fw.timer",
+        ),
+    ] {
+        let system = System::new();
+        system
+            .file("lib/systemd/system/fw.service", fw)
+            .file(path, text);
+        assert!(!system.layer().boot().loads(), "nothing starts it");
+        let wants = system.path("lib/systemd/system/multi-user.target.wants");
+        fs_err::create_dir_all(&wants).unwrap();
+        symlink(format!("../{enabled}"), wants.join(enabled)).unwrap();
+        unknown(&system, "fw.service");
+        symlink("/dev/null", system.path("etc/systemd/system/fw.service")).unwrap();
+        assert!(!system.layer().boot().loads(), "masked");
+    }
+}
+
+/// What is no plain file is not waited for.
+#[test]
+fn a_pipe_is_not_read() {
+    let pipe = |path: &Path| {
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+    };
+    let system = System::new();
+    for path in ["etc/systemd/system/fw.service", "etc/crontab"] {
+        let path = system.path(path);
+        pipe(&path);
+    }
+    system.enable("fw");
+    assert!(!system.layer().boot().loads());
+    let rules = system.path("etc/nftables.conf");
+    pipe(&rules);
+    system.enable("nftables");
+    assert_eq!(system.error().kind(), ErrorKind::Unsupported);
+}
+
+/// `wg-quick` runs what its configuration says.
+#[test]
+fn commands_of_a_tunnel_are_read() {
+    let system = System::new();
+    let conf = |command: &str| format!("[Interface]\nPostUp = {command}\nPostDown = nft -f /x\n");
+    let masquerade =
+        "iptables -A FORWARD -i %i -j ACCEPT; iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE";
+    system
+        .enable("wg-quick@wg0")
+        .file("etc/wireguard/wg0.conf", &conf(masquerade));
+    assert!(!system.layer().boot().loads());
+    system.file("etc/wireguard/wg0.conf", &conf("nft -f /root/fw"));
+    unknown(&system, "nft -f /root/fw");
 }

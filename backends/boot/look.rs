@@ -63,11 +63,6 @@ impl Look {
         self.told(path, std::fs::metadata(path))
     }
 
-    /// Whether something of that name is there, be it a link to nothing.
-    pub(crate) fn is_there(&self, path: &Path) -> bool {
-        self.told(path, std::fs::symlink_metadata(path)).is_some()
-    }
-
     /// Where a link points.
     pub(crate) fn link(&self, path: &Path) -> Option<PathBuf> {
         self.told(path, std::fs::read_link(path))
@@ -99,7 +94,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let look = Look::default();
         assert_eq!(look.text(&folder.path().join("none")), "");
-        assert!(!look.is_there(&folder.path().join("none/deeper")));
+        assert!(look.link(&folder.path().join("none/deeper")).is_none());
         assert!(look.entries(&folder.path().join("none")).is_empty());
         assert!(look.failure().is_none());
         let broken: io::Result<()> = Err(io::Error::from_raw_os_error(5));

@@ -187,9 +187,9 @@ fn services(boot: &Boot, seen: &mut Seen, found: &mut Vec<(String, String)>) {
             continue;
         }
         // runit's services are folders.
-        let real = boot.real(path.strip_prefix(&boot.root).unwrap_or(path));
-        let line = loading_line(boot, &real, 0, seen)
-            .or_else(|| loading_line(boot, &real.join("run"), 0, seen));
+        let script = boot.within(path);
+        let line = loading_line(boot, &script, 0, seen)
+            .or_else(|| loading_line(boot, &script.join("run"), 0, seen));
         found.extend(line.map(|line| (service.clone(), line)));
     }
 }
@@ -303,11 +303,12 @@ fn line_or_script(boot: &Boot, line: &str, depth: usize, seen: &mut Seen) -> Opt
         if !word.starts_with('/') || !shell && seen.others.contains(word) {
             return None;
         }
-        if !shell && !is_script(boot, &boot.within(Path::new(word))) {
+        let path = boot.within(Path::new(word));
+        if !shell && !is_script(boot, &path) {
             seen.others.insert(word.to_owned());
             return None;
         }
-        loading_line(boot, &boot.real(Path::new(word)), depth + 1, seen)
+        loading_line(boot, &path, depth + 1, seen)
     })
 }
 

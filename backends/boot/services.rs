@@ -19,20 +19,20 @@ const UNIT_FOLDERS: [&str; 4] = [
 
 /// The folders of `S01nftables` and the like: those of the runlevels, and `OpenWrt`'s.
 const RUNLEVELS: [&str; 6] = [
-    "etc/rcS.d",
-    "etc/rc2.d",
-    "etc/rc3.d",
-    "etc/rc4.d",
-    "etc/rc5.d",
-    "etc/rc.d",
+    "/etc/rcS.d",
+    "/etc/rc2.d",
+    "/etc/rc3.d",
+    "/etc/rc4.d",
+    "/etc/rc5.d",
+    "/etc/rc.d",
 ];
 
 /// The folders of links that are named like their services: `OpenRC`'s, and Void's.
 const LINKS: [&str; 4] = [
-    "etc/runlevels/sysinit",
-    "etc/runlevels/boot",
-    "etc/runlevels/default",
-    "etc/runit/runsvdir/default",
+    "/etc/runlevels/sysinit",
+    "/etc/runlevels/boot",
+    "/etc/runlevels/default",
+    "/etc/runit/runsvdir/default",
 ];
 
 /// What the links enable.
@@ -44,6 +44,8 @@ pub(crate) struct Services {
     pub(super) timers: BTreeSet<String>,
     /// For the others: the links of each.
     pub(super) scripts: BTreeMap<String, PathBuf>,
+    /// systemd has booted this host.
+    by_systemd: bool,
     /// The folders of units, the admin's first.
     folders: Vec<UnitFolder>,
 }
@@ -63,7 +65,10 @@ impl Services {
     /// Reads the links.
     pub(super) fn find(boot: &Boot) -> Self {
         let name_of = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
-        let mut services = Self::default();
+        let mut services = Self {
+            by_systemd: boot.systemd_runs(),
+            ..Self::default()
+        };
         for path in UNIT_FOLDERS.map(Path::new) {
             let real = boot.real(path);
             // `/lib` may be a link to `/usr/lib`.
@@ -89,19 +94,24 @@ impl Services {
             }
         }
         for folder in RUNLEVELS {
-            for entry in boot.look.entries(&boot.root.join(folder)) {
+            let folder = Path::new(folder);
+            for entry in boot.look.entries(&boot.within(&folder)) {
                 let name = name_of(&entry);
                 let numbered = name.strip_prefix('S').unwrap_or_default();
                 let service = numbered.trim_start_matches(|digit: char| digit.is_ascii_digit());
                 if service.len() < numbered.len() {
-                    services.scripts.insert(service.to_owned(), entry.path());
+                    services
+                        .scripts
+                        .insert(service.to_owned(), folder.join(&name));
                 }
             }
         }
         for folder in LINKS {
-            let entries = boot.look.entries(&boot.root.join(folder)).into_iter();
-            let named = entries.map(|entry| (name_of(&entry), entry.path()));
-            services.scripts.extend(named);
+            let folder = Path::new(folder);
+            let names = boot.look.entries(&boot.within(&folder)).into_iter();
+            let names = names.map(|entry| name_of(&entry));
+            let links = names.map(|name| (name.clone(), folder.join(name)));
+            services.scripts.extend(links);
         }
         services
     }
@@ -144,7 +154,8 @@ impl Boot {
 
     pub(super) fn enabled_in_rc(&self, service: &str) -> bool {
         self.services.scripts.contains_key(service)
-            && !(self.systemd_runs() && self.unit_folder(&format!("{service}.service")).is_some())
+            && !(self.services.by_systemd
+                && self.unit_folder(&format!("{service}.service")).is_some())
     }
 
     fn unit_folder(&self, unit: &str) -> Option<&UnitFolder> {

@@ -146,8 +146,11 @@ pub(crate) fn read_plain(path: &Path) -> std::io::Result<Vec<u8>> {
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)?;
-    let mut bytes = Vec::new();
-    if file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    // One byte more than there are shows the end at once.
+    let size = usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(size + 1);
+    if metadata.is_file() {
         file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     }
     if bytes.len() as u64 > LARGEST {
@@ -218,7 +221,7 @@ fn walk(root: &Path, path: &Path, trusted: bool) -> Result<PathBuf> {
         if links > MOST_LINKS {
             return Err(failed("read", path, Errno::LOOP.into()));
         }
-        let target = fs_err::read_link(&next)?;
+        let target = std::fs::read_link(&next).map_err(|source| failed("read", &next, source))?;
         if target.is_absolute() {
             current = start.clone().unwrap_or_else(|| PathBuf::from("/"));
         }

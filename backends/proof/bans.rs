@@ -64,6 +64,7 @@ impl<'a> Bans<'a> {
             remote: None,
             consulted_interface: false.into(),
             consulted_address: false.into(),
+            dropped: false.into(),
         };
         let packets = Family::BOTH.into_iter().flat_map(|family| {
             let ways = arrivals(ruleset, family).into_iter();

@@ -84,13 +84,19 @@ impl Number {
 
 /// The flags of TCP: a SYN's, those of the answer to it and of what else the server sends, those of the client's packets
 /// behind the first.
-pub(super) fn tcp_flags(phase: Phase) -> &'static [u8] {
+///
+/// The SYN of some systems, Apple's among them, asks for congestion notification. When it is `dropped`, another follows
+/// that does not (RFC 3168, 6.1.1.1); when it is refused, that is the end.
+pub(super) fn tcp_flags(phase: Phase, dropped: bool) -> &'static [u8] {
     const FINISH: u8 = 0x01;
     const SYNCHRONIZE: u8 = 0x02;
     const PUSH: u8 = 0x08;
     const ACKNOWLEDGE: u8 = 0x10;
+    /// ECE and CWR.
+    const CONGESTION: u8 = 0xc0;
     match phase {
-        Phase::Opening => &[SYNCHRONIZE],
+        Phase::Opening if dropped => &[SYNCHRONIZE],
+        Phase::Opening => &[SYNCHRONIZE, SYNCHRONIZE | CONGESTION],
         Phase::Reply => &[
             SYNCHRONIZE | ACKNOWLEDGE,
             ACKNOWLEDGE,

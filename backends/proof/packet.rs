@@ -140,6 +140,8 @@ pub(super) struct Packet<'a> {
     /// Whether any rule looked at the interface, or at the local address, so that others might fare differently.
     pub(super) consulted_interface: Cell<bool>,
     pub(super) consulted_address: Cell<bool>,
+    /// Whether the rule that looks at it drops it without a word.
+    pub(super) dropped: Cell<bool>,
 }
 
 impl Packet<'_> {
@@ -329,7 +331,7 @@ impl Packet<'_> {
             1 => Byte::from(Origin::PortLow),
             2 => Byte::from(Origin::High(Number::PORT)),
             3 => Byte::from(Origin::Low(Number::PORT)),
-            13 => Byte::one_of(ordinary::tcp_flags(self.phase)),
+            13 => Byte::one_of(ordinary::tcp_flags(self.phase, self.dropped.get())),
             14 => Byte::from(Origin::High(Number::window(self.phase))),
             15 => Byte::from(Origin::Low(Number::window(self.phase))),
             _ => Byte::other(),

@@ -144,6 +144,8 @@ impl<'a, 'p> Tracer<'a, 'p> {
         returned: &mut PortSet,
         path: &Path,
     ) {
+        let drops = rule.statements.last() == Some(&Statement::Verdict(Verdict::Drop));
+        self.packet.dropped.set(drops);
         let mut truth = Truth::always();
         let mut here = Here {
             chain,

@@ -263,6 +263,7 @@ impl<'a> Way<'a> {
                         remote: self.remote,
                         consulted_interface: false.into(),
                         consulted_address: false.into(),
+                        dropped: false.into(),
                     };
                     let tracer = Tracer::new(
                         (table_index, table),

@@ -215,6 +215,16 @@ fn windows_and_flags() {
         ("tcp flags & (syn|rst) == syn|rst drop", ALIKE(Open)),
         ("tcp flags & (fin|ack) == fin|ack drop", ALIKE(Restricted)),
         ("tcp flags & (fin|ack) == fin drop", ALIKE(Open)),
+        // A client that asks for congestion notification asks again without it, unless it is refused.
+        ("ct state new tcp flags != syn drop", ALIKE(Open)),
+        (
+            "ct state new tcp flags != syn reject with tcp reset",
+            ALIKE(Restricted),
+        ),
+        (
+            "ct state new tcp flags & (syn|ack) != syn reject with tcp reset",
+            ALIKE(Open),
+        ),
     ]);
     judged_of_iptables(&[
         ("--tcp-flags ALL NONE -j DROP", ALIKE(Open)),

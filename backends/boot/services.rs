@@ -95,7 +95,7 @@ impl Services {
         }
         for folder in RUNLEVELS {
             let folder = Path::new(folder);
-            for entry in boot.look.entries(&boot.within(&folder)) {
+            for entry in boot.look.entries(&boot.within(folder)) {
                 let name = name_of(&entry);
                 let numbered = name.strip_prefix('S').unwrap_or_default();
                 let service = numbered.trim_start_matches(|digit: char| digit.is_ascii_digit());
@@ -108,7 +108,7 @@ impl Services {
         }
         for folder in LINKS {
             let folder = Path::new(folder);
-            let names = boot.look.entries(&boot.within(&folder)).into_iter();
+            let names = boot.look.entries(&boot.within(folder)).into_iter();
             let names = names.map(|entry| name_of(&entry));
             let links = names.map(|name| (name.clone(), folder.join(name)));
             services.scripts.extend(links);

@@ -51,20 +51,49 @@ const CRON: [&str; 4] = [
 ];
 
 /// Programs that load rules.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 19] = [
     "nft",
     "iptables",
     "ip6tables",
     "iptables-restore",
     "ip6tables-restore",
     "iptables-apply",
+    "ip6tables-apply",
     "iptables-legacy",
     "ip6tables-legacy",
+    "iptables-legacy-restore",
+    "ip6tables-legacy-restore",
+    "iptables-nft",
+    "ip6tables-nft",
+    "iptables-nft-restore",
+    "ip6tables-nft-restore",
     "ferm",
     "firehol",
     "fw4",
     "shorewall",
 ];
+
+/// Those of them that take one command for one rule, and whose command lines are understood.
+const IPTABLES: [&str; 6] = [
+    "iptables",
+    "ip6tables",
+    "iptables-legacy",
+    "ip6tables-legacy",
+    "iptables-nft",
+    "ip6tables-nft",
+];
+
+/// Commands whose arguments are words and files to them, nothing that they start.
+const ONLY_NAME: [&str; 16] = [
+    "[", "[[", "apt", "apt-get", "cat", "cd", "dnf", "echo", "grep", "logger", "ls", "mkdir",
+    "tail", "test", "which", "yum",
+];
+
+/// What stands before a command in a shell's script.
+const KEYWORDS: [&str; 8] = ["!", "do", "elif", "else", "if", "then", "until", "while"];
+
+/// Interfaces' lines that nothing runs at boot.
+const AT_THE_END: [&str; 3] = ["down", "post-down", "pre-down"];
 
 /// What a rule may do without keeping anybody out of this host. REDIRECT and DNAT take ports away.
 const HARMLESS_TARGETS: [&str; 5] = ["ACCEPT", "LOG", "MASQUERADE", "SNAT", "TCPMSS"];
@@ -229,37 +258,96 @@ fn loading_line(boot: &Boot, path: &Path, depth: usize, clean: &mut Clean) -> Op
 
 /// Whether a command line starts a program that loads rules which may keep somebody out.
 fn may_close(line: &str) -> bool {
-    line.split([';', '&', '|'])
-        .any(|command| loads(command) && !is_harmless(command))
+    // What ends a command, or where its messages go, and no pipe or file.
+    let ends = ["||", ">&2", "2>&1", ">/dev/null", "> /dev/null"];
+    let line = ends
+        .iter()
+        .fold(line.to_owned(), |line, end| line.replace(end, ";"));
+    // What is only named may be what a pipe or a substitution starts.
+    let starts_names = line.contains(['|', '`']) || line.contains("$(");
+    line.split([';', '&', '|']).any(|command| {
+        let only_names = !starts_names && !command.contains('>') && only_names(command);
+        loads(command) && !is_harmless(command) && !only_names
+    })
 }
 
-/// Whether a command only makes a chain, lets packets in, or translates addresses on their way out.
+/// Whether a command only names the program that loads rules, such as `echo` or a test that it is there.
+fn only_names(command: &str) -> bool {
+    let words = command.split_whitespace();
+    let mut words = words.skip_while(|word| KEYWORDS.contains(word));
+    words.next().is_some_and(|first| {
+        ONLY_NAME.contains(&base_name(first)) || first == "command" && words.next() == Some("-v")
+    })
+}
+
+/// Whether a command does nothing that keeps a new connection out of this host: it lists rules, makes a chain, lets
+/// packets in, or is about those that are forwarded or translated on their way out.
 fn is_harmless(command: &str) -> bool {
     let words: Vec<&str> = command
         .split(ends)
         .filter(|word| !word.is_empty())
         .collect();
-    let program = words.iter().position(|word| loads(word));
-    let named = program
-        .and_then(|at| words.get(at))
-        .map(|word| base_name(word));
-    let arguments = program
-        .and_then(|at| words.get(at + 1..))
-        .unwrap_or_default();
-    let behind = |names: [&str; 2]| {
+    if words
+        .first()
+        .is_some_and(|first| AT_THE_END.contains(first))
+    {
+        return true;
+    }
+    // What is substituted may be anything.
+    let Some(program) = words.iter().position(|word| loads(word)) else {
+        return true;
+    };
+    if command.contains("$(") || command.contains('`') {
+        return false;
+    }
+    let arguments = words.get(program + 1..).unwrap_or_default();
+    match words.get(program).map(|word| base_name(word)) {
+        Some("nft") => {
+            let mut arguments = arguments.iter();
+            // Several commands may stand in quotes.
+            arguments.find(|word| !word.starts_with('-')) == Some(&"list")
+                && !command.contains(['$', '"', '\''])
+                && !command.contains(" -f")
+        }
+        Some(name) if IPTABLES.contains(&name) => is_harmless_to_iptables(arguments),
+        _ => false,
+    }
+}
+
+/// The same of the arguments of iptables, which takes one command.
+fn is_harmless_to_iptables(arguments: &[&str]) -> bool {
+    let behind = |names: &[&str]| {
         let at = arguments.iter().position(|word| names.contains(word))?;
         arguments.get(at + 1).copied()
     };
-    let adds = arguments
-        .iter()
-        .any(|word| matches!(*word, "-A" | "--append" | "-I" | "--insert"));
-    let makes = arguments
-        .iter()
-        .any(|word| matches!(*word, "-N" | "--new-chain"));
-    matches!(named, Some("iptables" | "ip6tables"))
-        && !command.contains('$')
-        && (makes
-            || adds && behind(["-j", "--jump"]).is_some_and(|to| HARMLESS_TARGETS.contains(&to)))
+    let is = |names: &[&str]| arguments.iter().any(|word| names.contains(word));
+    let target = behind(&["-j", "--jump"]).unwrap_or_default();
+    let known = !arguments.iter().any(|word| word.contains('$'));
+    if is(&["-C", "--check"]) || known && (is(&["-N", "--new-chain"]) || lists(arguments)) {
+        return true;
+    }
+    if let Some(chain) = behind(&["-A", "--append", "-I", "--insert"]) {
+        return passes_by(chain, behind(&["-t", "--table"]))
+            || known && HARMLESS_TARGETS.contains(&target);
+    }
+    let rest = ["-D", "--delete", "-P", "--policy", "-F", "--flush"];
+    behind(&rest).is_some_and(|chain| passes_by(chain, behind(&["-t", "--table"])))
+}
+
+/// Whether packets to this host, and its answers, meet no rule of the chain that could drop them: the table nat drops
+/// nothing, and of a connection it sees the first packet alone.
+fn passes_by(chain: &str, table: Option<&str>) -> bool {
+    chain == "FORWARD" || chain == "POSTROUTING" && table == Some("nat")
+}
+
+/// Whether iptables is only to print rules: `-L`, `-nvL`, `-S`.
+fn lists(arguments: &[&str]) -> bool {
+    arguments.iter().any(|word| {
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        matches!(*word, "--list" | "--list-rules" | "--version")
+            || letters.contains(['L', 'S', 'V'])
+                && letters.chars().all(|letter| "LSVnvx".contains(letter))
+    })
 }
 
 /// Whether a command line names a program that loads rules.
@@ -310,6 +398,14 @@ mod tests {
             "ExecStart=/usr/sbin/iptables -t nat -A POSTROUTING -s 10.8.0.0/24 ! -d 10.8.0.0/24 -j SNAT --to 192.0.2.1",
             "iptables -I INPUT -p udp --dport 1194 -j ACCEPT",
             "iptables -N sshguard",
+            "post-down iptables -t nat -D POSTROUTING -s 10.10.10.0/24 -o eth0 -j MASQUERADE",
+            "iptables -t nat -A POSTROUTING -s \"$POOL\" -o $OUT -j MASQUERADE || echo \"iptables failed\" >&2",
+            "iptables -P FORWARD DROP; iptables -D FORWARD -i $LAN -j ACCEPT; ip6tables -F FORWARD",
+            "if ! command -v iptables >/dev/null 2>&1; then apt-get install -y iptables; fi",
+            "[ -x /sbin/iptables ] && iptables -nvL INPUT > /root/before",
+            "nft list ruleset > /root/before",
+            "iptables -C INPUT -p udp --dport 51820 -j ACCEPT || iptables -I INPUT -p udp --dport 51820 -j ACCEPT",
+            "mkdir -p /etc/iptables",
         ] {
             assert!(!may_close(line), "{line}");
         }
@@ -323,6 +419,19 @@ mod tests {
             "iptables $RULE -j ACCEPT",
             "iptables-restore < /root/fw",
             "nft -f /root/fw",
+            "iptables-nft -P INPUT DROP",
+            "post-up iptables -P INPUT DROP",
+            "iptables -t nat -A POSTROUTING -s $(iptables -F) -j MASQUERADE",
+            "iptables -A POSTROUTING -j services",
+            "iptables -A $CHAIN -j MASQUERADE",
+            "iptables -S | sed s/ACCEPT/DROP/ | iptables-restore",
+            "nft 'list ruleset; flush ruleset'",
+            "nft -f list",
+            "echo iptables -P INPUT DROP | sh",
+            "echo iptables -P INPUT DROP > /run/fw",
+            "IPT=$(command -v iptables)",
+            "[ -x /sbin/iptables ] && iptables -P INPUT DROP",
+            "command iptables -P INPUT DROP",
         ] {
             assert!(may_close(line), "{line}");
         }

@@ -198,12 +198,23 @@ pub(crate) fn is_own_line(line: &[u8]) -> bool {
     if line.starts_with('#') {
         return false;
     }
-    let words = line.split_whitespace();
-    let pairs = words.clone().zip(words.skip(1));
-    pairs.into_iter().any(|(word, next)| {
-        matches!(word, "comment" | "--comment")
-            && next.trim_end_matches(';').trim_matches(['"', '\'']) == MARK
-    })
+    let mut rest = line;
+    while let Some(at) = rest.find("comment") {
+        let (before, behind) = (&rest[..at], &rest[at + "comment".len()..]);
+        let before = before.strip_suffix("--").unwrap_or(before);
+        let is_word = before.is_empty() || before.ends_with(char::is_whitespace);
+        let value = behind.trim_start();
+        // What somebody else says of pasvsync begins with its name.
+        let value = match value.chars().next() {
+            Some(quote @ ('"' | '\'')) => value[1..].split(quote).next(),
+            _ => value.split([' ', '\t', ';', '}']).next(),
+        };
+        if is_word && value == Some(MARK) {
+            return true;
+        }
+        rest = behind;
+    }
+    false
 }
 
 /// The ports in a line of ours; `None` when they are written in a way that we do not write.
@@ -248,6 +259,26 @@ mod tests {
             let back = inverse(&splices);
             let back: Vec<&Splice> = back.iter().collect();
             prop_assert_eq!(splice(&new, &back).unwrap(), old);
+        }
+
+        #[test]
+        fn only_the_mark_alone_is_ours(spaces in " {1,3}") {
+            for own in [
+                format!("tcp dport 1 accept comment{spaces}\"pasvsync\""),
+                format!("tcp dport 1 accept comment{spaces}pasvsync; tcp dport 2 drop }}"),
+                format!("-A INPUT -m comment --comment{spaces}pasvsync -j ACCEPT"),
+                format!("-A INPUT -m comment --comment{spaces}'pasvsync' -j ACCEPT"),
+            ] {
+                prop_assert!(is_own_line(own.as_bytes()), "{}", own);
+            }
+            for other in [
+                format!("tcp dport 1 accept comment \"pasvsync{spaces}opens this\""),
+                format!("tcp dport 1 accept comment \"for{spaces}pasvsync\""),
+                format!("-A INPUT --mycomment{spaces}pasvsync -j ACCEPT"),
+                format!("# tcp dport 1 accept comment{spaces}\"pasvsync\""),
+            ] {
+                prop_assert!(!is_own_line(other.as_bytes()), "{}", other);
+            }
         }
 
         #[test]

@@ -257,9 +257,11 @@ pub(crate) const HARMLESS_SERVICES: &[&str] = &[
     "lfd",
     "libvirtd",
     "lxc-net",
+    "miniupnpd",
     "psad",
     "sshguard",
     "tailscaled",
+    "tayga",
     "wg-quick",
 ];
 

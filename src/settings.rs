@@ -47,6 +47,8 @@ pub struct Settings {
     pub csf_tcp_out: bool,
     /// The one daemon that the settings file names, whatever the flags say.
     pub file_daemon: Option<String>,
+    /// The same of where daemons' configurations are.
+    pub file_daemon_config: Vec<(String, PathBuf)>,
     /// The paths of `daemon_config` that the settings file names, below the root, each with its line there.
     pub named_in: Vec<(PathBuf, Location)>,
 }
@@ -122,10 +124,13 @@ impl Settings {
         self.root.as_deref().unwrap_or(Path::new("/"))
     }
 
-    fn merge(flags: &Global, mut file: SettingsFile) -> Self {
-        for (name, path) in &flags.daemon_config {
-            file.daemon_config.insert(name.clone(), path.clone());
-        }
+    fn merge(flags: &Global, file: SettingsFile) -> Self {
+        let file_daemon_config: Vec<_> = file.daemon_config.into_iter().collect();
+        let named = |name: &String| flags.daemon_config.iter().any(|(flag, _)| flag == name);
+        let mut daemon_config = file_daemon_config.clone();
+        daemon_config.retain(|(name, _)| !named(name));
+        // A daemon may have several instances.
+        daemon_config.extend(flags.daemon_config.iter().cloned());
         let file_daemon = file.daemon.clone().filter(|name| name != "auto");
         Self {
             root: flags.root.clone(),
@@ -140,7 +145,7 @@ impl Settings {
                 .clone()
                 .or(file.daemon)
                 .filter(|name| name != "auto"),
-            daemon_config: file.daemon_config.into_iter().collect(),
+            daemon_config,
             control: flags.control.or(file.control).unwrap_or(false),
             control_for_now: flags.control == Some(true) && file.control != Some(true),
             force: flags.force,
@@ -154,6 +159,7 @@ impl Settings {
             // What the hosting guides do.
             csf_tcp_out: file.csf.tcp_out.unwrap_or(true),
             file_daemon,
+            file_daemon_config,
             named_in: Vec::new(),
         }
     }
@@ -331,6 +337,31 @@ mod tests {
         assert_eq!(file.daemon_config["proftpd"], PathBuf::from("/srv/p.conf"));
     }
 
+    #[test]
+    fn a_flag_stands_for_the_files_path_and_may_be_repeated() {
+        let text = "[daemon-config]\nproftpd = \"/srv/p.conf\"\nvsftpd = \"/srv/v.conf\"\n";
+        let file = || parse(Path::new("x"), text).unwrap();
+        let flags = [
+            "pasvsync",
+            "check",
+            "--daemon-config",
+            "vsftpd=/a",
+            "--daemon-config",
+            "vsftpd=/b",
+        ];
+        let settings = Settings::merge(&Cli::parse_from(flags).global, file());
+        let paths = |all: &[(String, PathBuf)]| -> Vec<String> {
+            all.iter()
+                .map(|(_, path)| path.display().to_string())
+                .collect()
+        };
+        assert_eq!(paths(&settings.daemon_config), ["/srv/p.conf", "/a", "/b"]);
+        assert_eq!(
+            paths(&settings.file_daemon_config),
+            ["/srv/p.conf", "/srv/v.conf"]
+        );
+    }
+
     /// The sample that packages install says nothing, and, its comments taken away, everything that can be said.
     #[test]
     fn the_sample_has_every_key_with_its_default() {
@@ -358,6 +389,7 @@ mod tests {
         let said = Settings::merge(&flags, everything);
         let without_example = Settings {
             daemon_config: Vec::new(),
+            file_daemon_config: Vec::new(),
             zones: Vec::new(),
             ..said
         };

@@ -59,13 +59,14 @@ const CRON: [&str; 4] = [
 ];
 
 /// Programs that load rules.
-const PROGRAMS: [&str; 19] = [
+const PROGRAMS: [&str; 20] = [
     "nft",
     "iptables",
     "ip6tables",
     "iptables-restore",
     "ip6tables-restore",
     "iptables-apply",
+    "ip6tables-apply",
     "iptables-legacy",
     "ip6tables-legacy",
     "iptables-nft",
@@ -80,6 +81,28 @@ const PROGRAMS: [&str; 19] = [
     "fw4",
     "shorewall",
 ];
+
+/// Those of them that take one command for one rule, and whose command lines are understood.
+const IPTABLES: [&str; 6] = [
+    "iptables",
+    "ip6tables",
+    "iptables-legacy",
+    "ip6tables-legacy",
+    "iptables-nft",
+    "ip6tables-nft",
+];
+
+/// Commands whose arguments are words and files to them, nothing that they start.
+const ONLY_NAME: [&str; 16] = [
+    "[", "[[", "apt", "apt-get", "cat", "cd", "dnf", "echo", "grep", "logger", "ls", "mkdir",
+    "tail", "test", "which", "yum",
+];
+
+/// What stands before a command in a shell's script.
+const KEYWORDS: [&str; 8] = ["!", "do", "elif", "else", "if", "then", "until", "while"];
+
+/// Interfaces' lines that nothing runs at boot.
+const AT_THE_END: [&str; 3] = ["down", "post-down", "pre-down"];
 
 /// What a rule may do without keeping anybody out of this host. REDIRECT and DNAT take ports away.
 const HARMLESS_TARGETS: [&str; 5] = ["ACCEPT", "LOG", "MASQUERADE", "SNAT", "TCPMSS"];
@@ -342,50 +365,99 @@ fn loading_line(boot: &Boot, path: &Path, depth: usize, seen: &mut Seen) -> Opti
 
 /// Whether a command line starts a program that loads rules which may keep somebody out.
 fn may_close(line: &str) -> bool {
-    line.split([';', '&', '|'])
-        .any(|command| loads(command) && !is_harmless(command))
+    // What ends a command, or where its messages go, and no pipe or file.
+    let ends = ["||", ">&2", "2>&1", ">/dev/null", "> /dev/null"];
+    let line = ends
+        .iter()
+        .fold(line.to_owned(), |line, end| line.replace(end, ";"));
+    // What is only named may be what a pipe or a substitution starts.
+    let starts_names = line.contains(['|', '`']) || line.contains("$(");
+    line.split([';', '&', '|']).any(|command| {
+        let only_names = !starts_names && !command.contains('>') && only_names(command);
+        loads(command) && !is_harmless(command) && !only_names
+    })
 }
 
-/// Whether a command only asks, makes a chain or a table, lets packets in, translates addresses on their way out, or is
-/// about packets that are not for this host.
+/// Whether a command only names the program that loads rules, such as `echo` or a test that it is there.
+fn only_names(command: &str) -> bool {
+    let words = command.split_whitespace();
+    let mut words = words.skip_while(|word| KEYWORDS.contains(word));
+    words.next().is_some_and(|first| {
+        ONLY_NAME.contains(&base_name(first)) || first == "command" && words.next() == Some("-v")
+    })
+}
+
+/// Whether a command does nothing that keeps a new connection out of this host: it lists rules, makes a chain, lets
+/// packets in, or is about those that are forwarded or translated on their way out.
 fn is_harmless(command: &str) -> bool {
-    let words = command.split(ends).filter(|word| !word.is_empty());
-    let words: Vec<&str> = words.collect();
-    let Some(at) = words.iter().position(|word| loads(word)) else {
+    let words: Vec<&str> = command
+        .split(ends)
+        .filter(|word| !word.is_empty())
+        .collect();
+    if words
+        .first()
+        .is_some_and(|first| AT_THE_END.contains(first))
+    {
+        return true;
+    }
+    // What is substituted may be anything.
+    let Some(program) = words.iter().position(|word| loads(word)) else {
         return true;
     };
-    let (before, rest) = words.split_at(at);
-    let (program, arguments) = rest.split_first().unwrap_or((&"", &[]));
-    if before.last() == Some(&"-x") {
-        return true;
-    }
-    if command.contains('$') {
+    if command.contains("$(") || command.contains('`') {
         return false;
     }
-    match (base_name(program), arguments) {
-        ("iptables" | "ip6tables", _) => is_harmless_rule(arguments),
-        ("nft", ["list", ..] | ["add", "table", _] | ["add", "table", _, _])
-        | ("netfilter-persistent", ["save"]) => true,
+    let arguments = words.get(program + 1..).unwrap_or_default();
+    match words.get(program).map(|word| base_name(word)) {
+        // Several commands may stand in quotes.
+        Some("nft") if command.contains(['$', '"', '\'', '{']) || command.contains(" -f") => false,
+        Some("nft") => {
+            let options = arguments.iter().take_while(|word| word.starts_with('-'));
+            matches!(
+                arguments[options.count()..],
+                ["list", ..] | ["add", "table", ..]
+            )
+        }
+        Some("netfilter-persistent") => arguments == ["save"],
+        Some(name) if IPTABLES.contains(&name) => is_harmless_to_iptables(arguments),
         _ => false,
     }
 }
 
-fn is_harmless_rule(arguments: &[&str]) -> bool {
+/// The same of the arguments of iptables, which takes one command.
+fn is_harmless_to_iptables(arguments: &[&str]) -> bool {
     let behind = |names: &[&str]| {
         let at = arguments.iter().position(|word| names.contains(word))?;
         arguments.get(at + 1).copied()
     };
-    let has = |names: &[&str]| arguments.iter().any(|word| names.contains(word));
-    let asks = ["-C", "--check", "-L", "--list", "-S", "--list-rules"];
-    if has(&asks) || has(&["-N", "--new-chain"]) {
+    let is = |names: &[&str]| arguments.iter().any(|word| names.contains(word));
+    let target = behind(&["-j", "--jump"]).unwrap_or_default();
+    let known = !arguments.iter().any(|word| word.contains('$'));
+    if is(&["-C", "--check"]) || known && (is(&["-N", "--new-chain"]) || lists(arguments)) {
         return true;
     }
-    let chain = behind(&["-A", "--append", "-I", "--insert"]);
-    let forwards = |chain: &str| FORWARDING_CHAINS.contains(&chain);
-    let target = behind(&["-j", "--jump"]);
-    chain.is_some_and(|chain| {
-        forwards(chain) || target.is_some_and(|target| HARMLESS_TARGETS.contains(&target))
-    }) || behind(&["-P", "--policy"]).is_some_and(forwards)
+    if let Some(chain) = behind(&["-A", "--append", "-I", "--insert"]) {
+        return passes_by(chain, behind(&["-t", "--table"]))
+            || known && HARMLESS_TARGETS.contains(&target);
+    }
+    let rest = ["-D", "--delete", "-P", "--policy", "-F", "--flush"];
+    behind(&rest).is_some_and(|chain| passes_by(chain, behind(&["-t", "--table"])))
+}
+
+/// Whether packets to this host, and its answers, meet no rule of the chain that could drop them: the table nat drops
+/// nothing, and of a connection it sees the first packet alone.
+fn passes_by(chain: &str, table: Option<&str>) -> bool {
+    FORWARDING_CHAINS.contains(&chain) || chain == "POSTROUTING" && table == Some("nat")
+}
+
+/// Whether iptables is only to print rules: `-L`, `-nvL`, `-S`.
+fn lists(arguments: &[&str]) -> bool {
+    arguments.iter().any(|word| {
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        matches!(*word, "--list" | "--list-rules" | "--version")
+            || letters.contains(['L', 'S', 'V'])
+                && letters.chars().all(|letter| "LSVnvx".contains(letter))
+    })
 }
 
 /// Whether a command line names a program that loads rules.
@@ -442,6 +514,14 @@ mod tests {
             "iptables -P FORWARD DROP",
             "[ -x /usr/sbin/nft ] || exit 0",
             "nft list ruleset",
+            "post-down iptables -t nat -D POSTROUTING -s 10.10.10.0/24 -o eth0 -j MASQUERADE",
+            "iptables -t nat -A POSTROUTING -s \"$POOL\" -o $OUT -j MASQUERADE || echo \"iptables failed\" >&2",
+            "iptables -P FORWARD DROP; iptables -D FORWARD -i $LAN -j ACCEPT; ip6tables -F FORWARD",
+            "if ! command -v iptables >/dev/null 2>&1; then apt-get install -y iptables; fi",
+            "[ -x /sbin/iptables ] && iptables -nvL INPUT > /root/before",
+            "nft list ruleset > /root/before",
+            "iptables -C INPUT -p udp --dport 51820 -j ACCEPT || iptables -I INPUT -p udp --dport 51820 -j ACCEPT",
+            "mkdir -p /etc/iptables",
         ] {
             assert!(!may_close(line), "{line}");
         }
@@ -459,6 +539,19 @@ mod tests {
             "nft add table inet f { chain c { type filter hook input priority 0; policy drop; } }",
             "IPT=`which iptables`",
             "iptables-nft-restore /root/fw",
+            "iptables-nft -P INPUT DROP",
+            "post-up iptables -P INPUT DROP",
+            "iptables -t nat -A POSTROUTING -s $(iptables -F) -j MASQUERADE",
+            "iptables -A POSTROUTING -j services",
+            "iptables -A $CHAIN -j MASQUERADE",
+            "iptables -S | sed s/ACCEPT/DROP/ | iptables-restore",
+            "nft 'list ruleset; flush ruleset'",
+            "nft -f list",
+            "echo iptables -P INPUT DROP | sh",
+            "echo iptables -P INPUT DROP > /run/fw",
+            "IPT=$(command -v iptables)",
+            "[ -x /sbin/iptables ] && iptables -P INPUT DROP",
+            "command iptables -P INPUT DROP",
         ] {
             assert!(may_close(line), "{line}");
         }

@@ -66,6 +66,7 @@ pub fn run(
         report.set_range = Some(done);
         return finish(&report, settings, *printer);
     }
+    let settings = for_every_daemon(settings, &host)?;
     if !change.edits.is_empty() {
         let _lock = Lock::acquire()?;
         apply(&request, daemon, arguments.range, &change)?;
@@ -77,15 +78,33 @@ pub fn run(
         restart(words)?;
         done.restarted = true;
     }
-    // The daemon named is the one to edit; every daemon's ports are kept in sync.
-    let settings = Settings {
-        daemon: settings.file_daemon.clone(),
-        ..settings.clone()
-    };
     let mut report = super::survey(&settings, Mode::Sync)?;
     report.changed |= done.written;
     report.set_range = Some(done);
     finish(&report, &settings, *printer)
+}
+
+/// What sync is to look at. The daemon and the file that are named are those to edit: the ports of every daemon, and of
+/// every instance, are kept in sync. Only a file in no usual place is nowhere else to be found.
+fn for_every_daemon(settings: &Settings, host: &Host) -> anyhow::Result<Settings> {
+    let mut every = Settings {
+        daemon: settings.file_daemon.clone(),
+        daemon_config: settings.file_daemon_config.clone(),
+        ..settings.clone()
+    };
+    let found = daemons::discover(&super::request(&every))?.readings;
+    let is_found = |path| {
+        let mut files = found.iter().flat_map(|reading| &reading.files);
+        files.any(|file| *file == host.disk.shown(path))
+    };
+    if !settings
+        .daemon_config
+        .iter()
+        .all(|(_, path)| is_found(path))
+    {
+        every.daemon_config.clone_from(&settings.daemon_config);
+    }
+    Ok(every)
 }
 
 /// Prints the report.

@@ -107,3 +107,52 @@ fn only_the_content_changes() {
     let names = fs_err::read_dir(path.parent().unwrap()).unwrap();
     assert_eq!(names.count(), 1);
 }
+
+/// The file that is named is the one to edit: the other instances' ports stay open.
+#[test]
+fn the_range_of_one_instance() {
+    let Some(host) = crate::support::host::Host::on_its_own(&[]) else {
+        return;
+    };
+    for (name, first, port) in [("one", 52_000, 2121), ("two", 53_000, 2122)] {
+        let text = format!(
+            "listen=YES\nlisten_port={port}\npasv_min_port={first}\npasv_max_port={}\n",
+            first + 9
+        );
+        host.write(&format!("/etc/vsftpd/{name}.conf"), &text, 0o644);
+    }
+    host.write("/etc/fw.nft", crate::support::host::NFTABLES, 0o644);
+    host.must("nft", &["-f", "/etc/fw.nft"]);
+    let both =
+        "--daemon-config=vsftpd=/etc/vsftpd/one.conf --daemon-config=vsftpd=/etc/vsftpd/two.conf";
+    let sync = host.pasvsync(&["sync"]).expect_success("sync");
+    assert!(sync.contains("52000-52009, 53000-53009 open"), "{sync}");
+    let again: Vec<&str> = ["sync"].into_iter().chain(both.split(' ')).collect();
+    let again = host.pasvsync(&again).expect_success("sync");
+    assert!(
+        again.starts_with("in sync: 52000-52009, 53000-53009 open"),
+        "{again}"
+    );
+    let range = ["set-range", "54000-54009", "--daemon", "vsftpd"];
+    let one = "--daemon-config=vsftpd=/etc/vsftpd/one.conf";
+    let said = host.pasvsync(&[range.as_slice(), &[one]].concat());
+    let said = said.expect_success("set-range");
+    assert!(
+        said.ends_with("changed and proved: 53000-53009, 54000-54009 open over IPv4 and IPv6\n"),
+        "{said}"
+    );
+    assert!(
+        host.read("/etc/vsftpd/one.conf")
+            .contains("pasv_max_port=54009\n")
+    );
+    host.pasvsync(&["check"]).expect_success("check");
+    // In no usual place it is known by its name alone.
+    host.write("/etc/elsewhere.conf", "listen=YES\n", 0o644);
+    let elsewhere = "--daemon-config=vsftpd=/etc/elsewhere.conf";
+    let said = host.pasvsync(&[range.as_slice(), &[elsewhere]].concat());
+    let said = said.expect_success("set-range");
+    assert!(
+        said.ends_with("changed and proved: 54000-54009 open over IPv4 and IPv6\n"),
+        "{said}"
+    );
+}

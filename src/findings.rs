@@ -185,6 +185,8 @@ pub const CODES: &[(&str, Severity, &str)] = codes! {
     "zone-source-not-proved" Info "a zone is opened for sources that no verdict can be about, such as an ipset";
     "boot-loads-nothing" Info "the next boot loads no firewall: nothing is closed after it";
     "boot-managed" Info "another program loads the rules at boot: the next boot is not judged";
+    "boot-unit" Info
+        "what boot loads is not known beforehand, and the boot unit runs after it: the next boot is not judged";
     "boot-other-namespace" Info
         "boot loads the rules of another network namespace than this one: the next boot is not judged";
     "boot-two-loaders" Warning "several loaders are enabled at boot: each may undo what another has loaded";

@@ -188,6 +188,24 @@ pub fn doubt(outcome: &mut BackendOutcome, reason: &str) -> bool {
     doubted
 }
 
+/// Where the boot unit will open the ports, behind whatever loads rules that cannot be told beforehand, the next boot is
+/// not judged. Says whether all that is wrong with it is that.
+pub fn leave_to_unit(outcome: &mut BackendOutcome, mode: Mode) -> bool {
+    let mut layers = outcome.layers.iter_mut();
+    let Some(layer) = layers.find(|layer| layer.layer == Layer::Permanent) else {
+        return false;
+    };
+    let mut refusals = layer.refusals.iter();
+    if !refusals.all(|refusal| refusal.code == "boot-file-not-editable") {
+        return false;
+    }
+    layer.refusals.clear();
+    layer.reach.clear();
+    // What is ours in a file is kept in step all the same.
+    layer.in_sync = mode != Mode::Check || layer.edits.is_empty();
+    true
+}
+
 fn reconcile_layer<B: Backend>(
     backend: &mut B,
     layer: Layer,

@@ -71,6 +71,9 @@ impl Loader {
     }
 }
 
+/// The boot unit.
+const UNIT: &str = "pasvsync";
+
 /// netfilter-persistent runs what is in here, by name.
 const PLUGINS: &str = "usr/share/netfilter-persistent/plugins.d";
 
@@ -129,6 +132,19 @@ impl Boot {
     /// Why the verdicts on the files that boot loads are not the whole truth: something else loads rules, too.
     pub fn doubt(&self) -> Option<&str> {
         self.beside.first().map(String::as_str)
+    }
+
+    /// What loads rules at boot that nobody can tell beforehand, where the boot unit runs `pasvsync sync` behind it.
+    pub fn left_to_unit(&self) -> Option<String> {
+        if !self.enabled(UNIT) {
+            return None;
+        }
+        let mut loaders = self.loaders.iter();
+        let script = loaders.find_map(|loader| match loader {
+            Loader::Script { service, command } => Some(format!("{service} runs `{command}`")),
+            _ => None,
+        });
+        script.or_else(|| self.doubt().map(ToOwned::to_owned))
     }
 
     /// Whether systemd has booted this host.

@@ -32,9 +32,18 @@ pub(super) fn reconcile(
 ) -> anyhow::Result<BackendOutcome> {
     let boot = BootLayer::open(settings.root(), settings.fresh);
     let doubt = boot.boot().doubt().map(ToOwned::to_owned);
+    let asked = mode != Mode::Remove && settings.root.is_none();
+    let left = asked.then(|| boot.boot().left_to_unit()).flatten();
     let mut outcome = in_charge(settings, desired, control, mode, boot, findings)?;
-    if let Some(doubt) = doubt.filter(|doubt| reconcile::doubt(&mut outcome, doubt)) {
-        findings.retain(|finding| finding.message != doubt);
+    let told = |findings: &mut Vec<Finding>, reason: &str| {
+        findings.retain(|finding| finding.message != reason);
+    };
+    if let Some(reason) = left.filter(|_| reconcile::leave_to_unit(&mut outcome, mode)) {
+        told(findings, &reason);
+        let message = format!("{reason}; the boot unit opens the ports behind that");
+        findings.push(Finding::new("boot-unit", message));
+    } else if let Some(doubt) = doubt.filter(|doubt| reconcile::doubt(&mut outcome, doubt)) {
+        told(findings, &doubt);
     }
     Ok(outcome)
 }

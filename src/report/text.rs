@@ -197,8 +197,10 @@ pub(super) fn all_open(report: &Report) -> String {
     let wanted = report.wanted();
     let judged = report.layers().any(|(_, name, _)| name == "permanent");
     let mut unjudged = report.findings.iter();
-    let unjudged = unjudged
-        .find(|finding| !judged && matches!(finding.code, "boot-managed" | "boot-other-namespace"));
+    let unjudged = unjudged.find(|finding| match finding.code {
+        "boot-managed" | "boot-other-namespace" => !judged,
+        code => code == "boot-unit",
+    });
     if wanted.is_empty() {
         "no daemon wants a passive port".to_owned()
     } else if let Some(finding) = unjudged {

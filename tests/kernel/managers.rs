@@ -144,6 +144,22 @@ fn a_script_beside_the_loader_leaves_the_next_boot_unknown() {
         !explain.status.success() && explain.stderr.contains("firewall.service"),
         "{explain:?}"
     );
+    // The boot unit does at boot what nobody can prove beforehand: then nothing is wrong, and nothing is claimed.
+    let unit = include_str!("../../examples/systemd/pasvsync.service");
+    host.write("/etc/systemd/system/pasvsync.service", unit, 0o644);
+    host.enable("", "pasvsync");
+    let check = run("check").expect(0);
+    assert!(check.stdout.contains("boot-unit"), "{check:?}");
+    assert_eq!(next_boot(&check), "");
+    let said = host.pasvsync(&["check"]).stdout;
+    assert!(said.contains("the next boot was not judged"), "{said}");
+    assert!(!run("sync").expect(0).changed());
+    // What is in the file is still kept in step.
+    host.write("/etc/nftables.conf", NFTABLES, 0o755);
+    run("check").expect(3);
+    assert!(run("sync").expect(0).changed());
+    assert_ne!(host.read("/etc/nftables.conf"), NFTABLES);
+    assert!(!run("sync").expect(0).changed());
     // Whether its rules are known does not matter to what is taken away.
     assert!(run("remove").expect(0).changed());
     assert_eq!(host.read("/etc/nftables.conf"), NFTABLES);

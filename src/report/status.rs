@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use firewall::model::ports::{PortRange, PortSet};
 
-use super::text::{all_open, count, family, filter, joined, shared, verdict, when};
+use super::text::{all_open, count, family, filter, joined, no_edit, shared, verdict, when};
 use super::{DaemonReport, LayerReport, ReachReport, Report};
 use crate::terminal::{Glyphs, Style, Tone, clean};
 
@@ -213,7 +213,7 @@ fn conclusion(report: &Report, style: Style, text: &mut String) {
             text,
             "{drift}: {}; `pasvsync check` says more",
             match planned {
-                0 => "no safe edit opens these ports".to_owned(),
+                0 => no_edit(report).to_owned(),
                 planned => format!("{} needed", count(planned, "edit")),
             }
         )

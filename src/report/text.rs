@@ -256,7 +256,7 @@ pub fn check(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
     let verdict = if report.backends.is_empty() {
         "the firewall was not looked at".to_owned()
     } else if planned == 0 {
-        "no safe edit opens these ports; the errors say why".to_owned()
+        format!("{}; the errors say why", no_edit(report))
     } else if refused {
         let edits = count(planned, "edit");
         format!(
@@ -303,10 +303,40 @@ pub fn sync(report: &Report, diff: bool, quiet: bool, style: Style) -> String {
         let failed = style.paint(Tone::Bad, "not in sync");
         let _ = writeln!(
             text,
-            "{failed}: some ports are still not open; the errors say why"
+            "{failed}: {}; the errors say why",
+            still_not_open(report)
         );
     }
     text
+}
+
+/// Whether no port is known to be closed: what is wrong is that not everything is known.
+fn only_unknown(report: &Report) -> bool {
+    let mut verdicts = report
+        .layers()
+        .flat_map(|(_, _, layer)| layer.reach.iter().map(|entry| entry.verdict));
+    let mut unknown = false;
+    verdicts.all(|verdict| {
+        unknown |= verdict == "unknown";
+        matches!(verdict, "open" | "unknown")
+    }) && unknown
+}
+
+/// What is wrong where nothing is planned.
+pub(super) fn no_edit(report: &Report) -> &'static str {
+    if only_unknown(report) {
+        "not everything is known, and no edit changes that"
+    } else {
+        "no safe edit opens these ports"
+    }
+}
+
+fn still_not_open(report: &Report) -> &'static str {
+    if only_unknown(report) {
+        "not everything is known"
+    } else {
+        "some ports are still not open"
+    }
 }
 
 /// A change in one line, as the journal has it.
@@ -314,7 +344,7 @@ pub fn change(report: &Report) -> String {
     let edits = report.layers().map(|(_, _, layer)| layer.edits.len()).sum();
     let edits = count(edits, "edit");
     if !report.in_sync {
-        format!("{edits} made, and some ports are still not open")
+        format!("{edits} made, and {}", still_not_open(report))
     } else if report.wanted().is_empty() {
         format!("{edits} made, and nothing of pasvsync's is left")
     } else {

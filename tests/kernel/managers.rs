@@ -139,6 +139,10 @@ fn a_script_beside_the_loader_leaves_the_next_boot_unknown() {
     assert_eq!(next_boot(&check), "unknown");
     assert!(check.stdout.contains("firewall.service"), "{check:?}");
     assert!(!run("sync").expect(1).changed());
+    for command in ["check", "sync", "status"] {
+        let said = host.pasvsync(&[command]).stdout;
+        assert!(said.contains("not everything is known"), "{said}");
+    }
     let explain = host.pasvsync(&["explain", "50000", "--boot"]);
     assert!(
         !explain.status.success() && explain.stderr.contains("firewall.service"),

@@ -71,13 +71,16 @@ impl Text {
             .split_inclusive(|byte| *byte == b'\n')
             .map(<[u8]>::to_vec)
             .collect();
-        // Where a line of ours was put behind a last line without an end, that end came with it, and goes with it.
-        if let [.., before, last] = original.as_mut_slice()
+        // Where lines of ours were put behind a last line without an end, that end came with them, and goes with them.
+        let mut rest = original.as_mut_slice();
+        while let [head @ .., last] = rest
+            && let Some(before) = head.last_mut()
             && !last.ends_with(b"\n")
             && is_own_line(last)
         {
             before.pop();
             last.insert(0, b'\n');
+            rest = head;
         }
         let lines = original.iter().cloned().zip((0..).map(Some)).collect();
         Self { original, lines }
@@ -102,8 +105,8 @@ impl Text {
     /// Puts a line, given without its end, before the line at an index.
     pub(crate) fn insert(&mut self, index: usize, line: &str) {
         let index = index.min(self.lines.len());
-        let open_end =
-            index > 0 && index == self.lines.len() && !self.line(index - 1).ends_with(b"\n");
+        // Behind the last line, or between it and the line of ours that brought its end with it.
+        let open_end = index > 0 && !self.line(index - 1).ends_with(b"\n");
         let bytes = if open_end {
             format!("\n{line}").into_bytes()
         } else {
@@ -259,6 +262,22 @@ mod tests {
             let back = inverse(&splices);
             let back: Vec<&Splice> = back.iter().collect();
             prop_assert_eq!(splice(&new, &back).unwrap(), old);
+        }
+
+        #[test]
+        fn lines_of_ours_stand_by_themselves(content in "([a-z #]{0,5}\n?){0,8}", places in prop::collection::vec(0_usize..12, 1..4)) {
+            let mut text = Text::new(content.as_bytes());
+            for (count, index) in places.into_iter().enumerate() {
+                text.insert(index, OWN);
+                // As it is read again from the file.
+                text = Text::new(&text.bytes());
+                prop_assert_eq!(text.own_lines().len(), count + 1, "{:?}", text);
+            }
+            let own: Vec<usize> = text.own_lines().into_iter().map(|(index, _)| index).collect();
+            for index in own.into_iter().rev() {
+                text.remove(index);
+            }
+            prop_assert_eq!(text.bytes(), content.as_bytes());
         }
 
         #[test]

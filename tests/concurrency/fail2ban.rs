@@ -66,7 +66,7 @@ impl<'a> Fail2ban<'a> {
             root,
             _server: server,
         };
-        let end = Instant::now() + Duration::from_secs(15);
+        let end = Instant::now() + Duration::from_secs(120);
         while !started.client(&["status", "ftp"]) {
             assert!(Instant::now() < end, "{}", host.read("/tmp/fail2ban.log"));
             std::thread::sleep(Duration::from_millis(100));

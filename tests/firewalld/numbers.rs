@@ -4,7 +4,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::lab::{Lab, possible};
+use super::lab::{Lab, PATIENCE, possible};
 use crate::support::command::{Running, finish, quiet};
 use crate::support::program::PROGRAM;
 use crate::support::ready;
@@ -16,7 +16,7 @@ const DELAY: &str = "3000000";
 fn messages(lab: &Lab, command: &[&str], method: &str) -> Vec<usize> {
     let log = lab.folder().join("messages");
     let child = traced(lab, command, &["-o", &log.display().to_string()]);
-    assert!(finish(child, Duration::from_secs(60)).is_some());
+    assert!(finish(child, PATIENCE).is_some());
     let text = fs_err::read_to_string(log).expect("strace's log");
     let called = format!("\\0{method}\\0");
     let numbered = text
@@ -60,7 +60,7 @@ fn reloaded_before(lab: &Lab, method: &str, command: &[&str], prepare: impl Fn()
         sleep(Duration::from_millis(5));
     }
     lab.firewall_cmd(&["--reload"]);
-    let ended = finish(child, Duration::from_secs(60)).expect("it ends");
+    let ended = finish(child, PATIENCE).expect("it ends");
     assert_eq!(
         ended.code(),
         Some(0),

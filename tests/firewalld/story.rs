@@ -300,7 +300,7 @@ fn killed_at_any_moment() {
     for delay in (0..60).step_by(6) {
         let started = Instant::now();
         lab.pasvsync_killed(&["sync"], Duration::from_millis(delay));
-        assert!(started.elapsed() < Duration::from_secs(10));
+        assert!(started.elapsed() < Duration::from_secs(60));
         if delay % 12 == 0 {
             lab.pasvsync(&["sync"]).expect(0);
             lab.assert_open(&[FIRST.0], true);

@@ -208,7 +208,7 @@ fn start(daemon: &Daemon, packages: &Path, configuration: &Path, world: &World) 
         let ended = running.0.try_wait().expect("the daemon's state");
         assert!(ended.is_none(), "{} does not start: {ended:?}", daemon.name);
         assert!(
-            begin.elapsed() < Duration::from_secs(20),
+            begin.elapsed() < Duration::from_secs(90),
             "{} does not listen",
             daemon.name
         );

@@ -40,7 +40,7 @@ impl Drop for Running {
 }
 
 /// No command of the tests takes nearly as long, even on a busy machine.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs a command to its end, with `input` on its standard input; panics when it does not end.
 #[track_caller]

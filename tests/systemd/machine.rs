@@ -17,7 +17,7 @@ use crate::support::world::World;
 use crate::support::{ready, skip};
 
 /// How long a boot or a reboot may take on a machine that does much else besides.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// What systemd-nspawn exits with when the machine wants to be booted again.
 const REBOOT: i32 = 133;
 /// The packet filter that the machine loads at boot.
@@ -311,7 +311,7 @@ fn first_process(supervisor: u32) -> Option<u32> {
 /// Waits for something to become true.
 #[track_caller]
 pub(super) fn eventually(what: &str, machine: &Machine, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(90);
     while !holds() {
         if Instant::now() > end {
             let journal = machine.command("journalctl", &["--no-pager", "-b", "-n", "60"]);

@@ -485,8 +485,8 @@ mod tests {
     fn programs_are_known_by_their_names_alone() {
         for line in [
             "pre-up /sbin/iptables-restore < /etc/firewall.rules",
-            "[ -x /usr/sbin/nft ] && nft -f /root/fw",
-            "-/usr/sbin/nft -f /root/fw",
+            "[ -x /usr/sbin/nft ] && nft -f /srv/fw",
+            "-/usr/sbin/nft -f /srv/fw",
             "sh -c 'iptables -A INPUT -j DROP'",
         ] {
             assert!(loads(line), "{line}");
@@ -518,8 +518,8 @@ mod tests {
             "iptables -t nat -A POSTROUTING -s \"$POOL\" -o $OUT -j MASQUERADE || echo \"iptables failed\" >&2",
             "iptables -P FORWARD DROP; iptables -D FORWARD -i $LAN -j ACCEPT; ip6tables -F FORWARD",
             "if ! command -v iptables >/dev/null 2>&1; then apt-get install -y iptables; fi",
-            "[ -x /sbin/iptables ] && iptables -nvL INPUT > /root/before",
-            "nft list ruleset > /root/before",
+            "[ -x /sbin/iptables ] && iptables -nvL INPUT > /srv/before",
+            "nft list ruleset > /srv/before",
             "iptables -C INPUT -p udp --dport 51820 -j ACCEPT || iptables -I INPUT -p udp --dport 51820 -j ACCEPT",
             "mkdir -p /etc/iptables",
         ] {
@@ -533,12 +533,12 @@ mod tests {
             "iptables -A INPUT -j services",
             "iptables -t nat -A PREROUTING -p tcp --dport 50000 -j REDIRECT --to-ports 80",
             "iptables $RULE -j ACCEPT",
-            "iptables-restore < /root/fw",
-            "nft -f /root/fw",
-            "[ -x /usr/sbin/nft ] && nft -f /root/fw",
+            "iptables-restore < /srv/fw",
+            "nft -f /srv/fw",
+            "[ -x /usr/sbin/nft ] && nft -f /srv/fw",
             "nft add table inet f { chain c { type filter hook input priority 0; policy drop; } }",
             "IPT=`which iptables`",
-            "iptables-nft-restore /root/fw",
+            "iptables-nft-restore /srv/fw",
             "iptables-nft -P INPUT DROP",
             "post-up iptables -P INPUT DROP",
             "iptables -t nat -A POSTROUTING -s $(iptables -F) -j MASQUERADE",

@@ -1,18 +1,10 @@
 //! Rates in iptables' words, which either let in or turn away: `sync` must not take one for the other.
 
 use super::story::{FIRST, Story};
+use super::xtables::TOOLS;
 use crate::support::program::FAMILIES;
 use crate::support::ready;
 use crate::support::world::{BANNED, World};
-
-const TOOLS: [&str; 6] = [
-    "nft",
-    "ip",
-    "iptables-nft-restore",
-    "ip6tables-nft-restore",
-    "iptables-legacy-restore",
-    "ip6tables-legacy-restore",
-];
 
 /// A host that drops what no rule accepts, with these rules at the end of `INPUT`, in both families. `BANNED` is the
 /// banned client.

@@ -9,6 +9,7 @@ use super::iptables;
 use super::judge::{Tally, compare, count, verdicts};
 use super::mixture;
 use super::search::Search;
+use super::xtables::TOOLS;
 use crate::support::ready;
 use crate::support::world::World;
 
@@ -90,12 +91,7 @@ fn random_iptables_rulesets() {
 /// iptables-legacy, alone and beside the others: packets meet them all.
 #[test]
 fn random_mixtures() {
-    if !ready(&[
-        "nft",
-        "ip",
-        "iptables-nft-restore",
-        "iptables-legacy-restore",
-    ]) {
+    if !ready(&TOOLS) {
         return;
     }
     convincing(

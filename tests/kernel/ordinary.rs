@@ -3,6 +3,7 @@
 use firewall::model::reach::Reach::{self, Closed, Open, Restricted};
 
 use super::judge::{compare, verdicts};
+use super::xtables::TOOLS;
 use crate::support::ready;
 use crate::support::world::{CLIENT, World};
 
@@ -23,12 +24,7 @@ fn judged(rules: &[(&str, [Reach; 2])]) {
 /// The same of rules of iptables, in the table `mangle`.
 #[track_caller]
 fn judged_of_iptables(rules: &[(&str, [Reach; 2])]) {
-    if !ready(&[
-        "nft",
-        "ip",
-        "iptables-nft-restore",
-        "iptables-legacy-restore",
-    ]) {
+    if !ready(&TOOLS) {
         return;
     }
     let loads: [fn(&World, &str, &str); 2] = [World::load_iptables, World::load_legacy];
@@ -267,12 +263,7 @@ fn later_packets_of_the_server() {
 /// What no ordinary client sends is stopped all the same: the bounds are those of the kernel.
 #[test]
 fn odd_clients_are_turned_away() {
-    if !ready(&[
-        "nft",
-        "ip",
-        "iptables-nft-restore",
-        "iptables-legacy-restore",
-    ]) {
+    if !ready(&TOOLS) {
         return;
     }
     let text = "*mangle\n:PREROUTING ACCEPT [0:0]\n\

@@ -9,6 +9,7 @@ use super::judge::{Tally, count};
 use super::mixture;
 use super::search::Search;
 use super::story::{FIRST, inside};
+use super::xtables::TOOLS;
 use crate::support::ready;
 use crate::support::world::{BANNED, CLIENT, World};
 
@@ -77,12 +78,7 @@ fn random_iptables_rulesets_are_opened_and_restored() {
 /// iptables-legacy alone and beside the others: the edits go where the blocks are, behind the bans.
 #[test]
 fn random_mixtures_are_opened_and_restored() {
-    if !ready(&[
-        "nft",
-        "ip",
-        "iptables-nft-restore",
-        "iptables-legacy-restore",
-    ]) {
+    if !ready(&TOOLS) {
         return;
     }
     let tally = Search {

@@ -8,8 +8,8 @@ use crate::support::program::{FAMILIES, PROGRAM};
 use crate::support::ready;
 use crate::support::world::{CLIENT, World};
 
-/// What the tests load rules with.
-const TOOLS: [&str; 6] = [
+/// What loads rules of both kinds of iptables, for both families.
+pub(super) const TOOLS: [&str; 6] = [
     "nft",
     "ip",
     "iptables-nft-restore",

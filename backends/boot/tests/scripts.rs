@@ -17,7 +17,7 @@ fn scripts_that_load_rules_are_no_open_door() {
     let system = System::new();
     system.file(
         "etc/rc.local",
-        "#!/bin/sh\n# nft -f /root/old\niptables-restore < /root/fw\n",
+        "#!/bin/sh\n# nft -f /srv/old\niptables-restore < /srv/fw\n",
     );
     assert!(!system.layer().boot().loads(), "not executable");
     fs_err::set_permissions(
@@ -25,11 +25,11 @@ fn scripts_that_load_rules_are_no_open_door() {
         PermissionsExt::from_mode(0o755),
     )
     .unwrap();
-    unknown(&system, "iptables-restore < /root/fw");
+    unknown(&system, "iptables-restore < /srv/fw");
     fs_err::remove_file(system.path("etc/rc.local")).unwrap();
     system.file(
         "etc/network/interfaces.d/eth0",
-        "auto eth0\niface eth0 inet dhcp\n  pre-up nft -f /root/fw\n",
+        "auto eth0\niface eth0 inet dhcp\n  pre-up nft -f /srv/fw\n",
     );
     unknown(&system, "pre-up nft");
     fs_err::remove_file(system.path("etc/network/interfaces.d/eth0")).unwrap();
@@ -201,7 +201,7 @@ fn a_loader_of_the_admins_own_is_read() {
         ["/srv/four", "/srv/six"]
     );
     for command in [
-        "/root/fw.sh",
+        "/srv/fw.sh",
         "/sbin/iptables-restore -n /srv/four",
         "/bin/sh -c 'iptables-restore < /srv/four'",
     ] {
@@ -219,13 +219,13 @@ fn a_loader_of_the_admins_own_is_read() {
     let system = System::new();
     system.enable("netfilter-persistent").file(
         "etc/systemd/system/netfilter-persistent.service.d/own.conf",
-        "[Service]\nExecStart=\nExecStart=/root/fw.sh\n",
+        "[Service]\nExecStart=\nExecStart=/srv/fw.sh\n",
     );
     system.file(
         "lib/systemd/system/netfilter-persistent.service",
         "[Service]\nExecStart=/usr/sbin/netfilter-persistent start\n",
     );
-    unknown(&system, "/root/fw.sh");
+    unknown(&system, "/srv/fw.sh");
 }
 
 /// What comes before or behind a loader, or with a service that is known to be harmless, is the admin's.
@@ -329,6 +329,6 @@ fn commands_of_a_tunnel_are_read() {
         .enable("wg-quick@wg0")
         .file("etc/wireguard/wg0.conf", &conf(masquerade));
     assert!(!system.layer().boot().loads());
-    system.file("etc/wireguard/wg0.conf", &conf("nft -f /root/fw"));
-    unknown(&system, "nft -f /root/fw");
+    system.file("etc/wireguard/wg0.conf", &conf("nft -f /srv/fw"));
+    unknown(&system, "nft -f /srv/fw");
 }

@@ -20,7 +20,9 @@ struct Kind {
     names: &'static str,
     /// Gives the object of a name.
     by_name: &'static str,
-    /// Changes its settings.
+    /// Gives its settings.
+    settings: &'static str,
+    /// Changes them.
     update: &'static str,
     /// What is said when there is none of that name.
     unknown: &'static str,
@@ -30,6 +32,7 @@ const SERVICE: Kind = Kind {
     interface: "org.fedoraproject.FirewallD1.config.service",
     names: "getServiceNames",
     by_name: "getServiceByName",
+    settings: "getSettings2",
     update: "update2",
     unknown: "INVALID_SERVICE",
 };
@@ -39,6 +42,7 @@ const ZONE: Kind = Kind {
     interface: "org.fedoraproject.FirewallD1.config.zone",
     names: "getZoneNames",
     by_name: "getZoneByName",
+    settings: "getSettings2",
     update: "update2",
     unknown: "INVALID_ZONE",
 };
@@ -46,6 +50,7 @@ const POLICY: Kind = Kind {
     interface: "org.fedoraproject.FirewallD1.config.policy",
     names: "getPolicyNames",
     by_name: "getPolicyByName",
+    settings: "getSettings",
     update: "update",
     unknown: "INVALID_POLICY",
 };
@@ -128,7 +133,7 @@ impl Bus {
     fn settings(&self, kind: &Kind, name: &str) -> Result<Option<Settings>> {
         match self.object(kind, name)? {
             Ok(path) => self
-                .get(path.as_str(), kind.interface, "getSettings2", &())
+                .get(path.as_str(), kind.interface, kind.settings, &())
                 .map(Some),
             Err(exception) if exception.is(kind.unknown) => Ok(None),
             Err(exception) => Err(exception.into()),
@@ -191,7 +196,7 @@ impl Bus {
         let builtin = bool::try_from(builtin).map_err(|error| strange("builtin", &error))?;
         let removable = *kind == SERVICE && !builtin;
         Ok(Some(Heir {
-            settings: self.get(path.as_str(), kind.interface, "getSettings2", &())?,
+            settings: self.get(path.as_str(), kind.interface, kind.settings, &())?,
             builtin,
             users: if removable {
                 self.users(&heir)?
@@ -205,10 +210,9 @@ impl Bus {
     /// The zones and policies that have the service, with all of their services.
     fn users(&self, service: &str) -> Result<Vec<(&'static Kind, String, Vec<String>)>> {
         let mut users = Vec::new();
-        for (kind, get) in [(&ZONE, "getSettings2"), (&POLICY, "getSettings")] {
+        for kind in [&ZONE, &POLICY] {
             for name in self.names(kind)? {
-                let path = self.object(kind, &name)??;
-                let settings: Settings = self.get(path.as_str(), kind.interface, get, &())?;
+                let settings = self.settings(kind, &name)?.unwrap_or_default();
                 let services = strings(&settings, "services");
                 if services.iter().any(|known| known == service) {
                     users.push((kind, name, services));
